@@ -1,0 +1,368 @@
+package strictjson
+
+import (
+	"errors"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deeply arrays and objects may nest, the outermost object
+// included. Claims nest three or four deep in practice.
+const MaxDepth = 32
+
+// ErrInvalid is what [Object] returns for every text that is not one strict
+// JSON object. It says no more, so that no byte of the text ends up in a log.
+var ErrInvalid = errors.New("not one strict JSON object")
+
+// A Value is the text of one JSON value that [Object] has checked.
+type Value []byte
+
+// Object checks that data is exactly one JSON object, strictly, and calls
+// member for each member of the outermost object, in order, while it goes.
+// Because it goes while checking, what member learned counts only once Object
+// has returned nil. The name is decoded and, like the value, only lent: it is
+// a part of data where it holds no escape.
+func Object(data []byte, member func(name []byte, value Value)) error {
+	s := scanner{data: data}
+	s.space()
+	if s.peek() != '{' || !s.object(1, member) {
+		return ErrInvalid
+	}
+	s.space()
+	if s.pos != len(data) {
+		return ErrInvalid
+	}
+	return nil
+}
+
+type scanner struct {
+	data []byte
+	pos  int
+}
+
+// peek returns the next byte, or 0 at the end: no JSON syntax uses NUL.
+func (s *scanner) peek() byte {
+	if s.pos < len(s.data) {
+		return s.data[s.pos]
+	}
+	return 0
+}
+
+func (s *scanner) space() {
+	for s.pos < len(s.data) {
+		switch s.data[s.pos] {
+		case ' ', '\t', '\n', '\r':
+			s.pos++
+		default:
+			return
+		}
+	}
+}
+
+// value skips one value and reports whether it was valid.
+func (s *scanner) value(depth int) bool {
+	switch c := s.peek(); {
+	case c == '"':
+		_, ok := s.str()
+		return ok
+	case c == '{':
+		return s.object(depth+1, nil)
+	case c == '[':
+		return s.array(depth + 1)
+	case c == '-' || c >= '0' && c <= '9':
+		return s.number()
+	case c == 't':
+		return s.literal("true")
+	case c == 'f':
+		return s.literal("false")
+	case c == 'n':
+		return s.literal("null")
+	}
+	return false
+}
+
+func (s *scanner) literal(word string) bool {
+	if len(s.data)-s.pos < len(word) || string(s.data[s.pos:s.pos+len(word)]) != word {
+		return false
+	}
+	s.pos += len(word)
+	return true
+}
+
+func (s *scanner) object(depth int, member func([]byte, Value)) bool {
+	if depth > MaxDepth {
+		return false
+	}
+	var seen names
+	s.pos++ // the brace
+	s.space()
+	if s.peek() == '}' {
+		s.pos++
+		return true
+	}
+	for {
+		s.space()
+		if s.peek() != '"' {
+			return false
+		}
+		start := s.pos
+		escaped, ok := s.str()
+		if !ok {
+			return false
+		}
+		name := s.data[start+1 : s.pos-1]
+		if escaped {
+			name = unescape(name)
+		}
+		if !seen.add(name) {
+			return false
+		}
+		s.space()
+		if s.peek() != ':' {
+			return false
+		}
+		s.pos++
+		s.space()
+		start = s.pos
+		if !s.value(depth) {
+			return false
+		}
+		if member != nil {
+			member(name, Value(s.data[start:s.pos:s.pos]))
+		}
+		s.space()
+		switch s.peek() {
+		case ',':
+			s.pos++
+		case '}':
+			s.pos++
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+func (s *scanner) array(depth int) bool {
+	if depth > MaxDepth {
+		return false
+	}
+	s.pos++ // the bracket
+	s.space()
+	if s.peek() == ']' {
+		s.pos++
+		return true
+	}
+	for {
+		s.space()
+		if !s.value(depth) {
+			return false
+		}
+		s.space()
+		switch s.peek() {
+		case ',':
+			s.pos++
+		case ']':
+			s.pos++
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+// number follows RFC 8259 section 6 to the letter: no leading zeros, no sign
+// but minus, digits on both sides of the point.
+func (s *scanner) number() bool {
+	if s.peek() == '-' {
+		s.pos++
+	}
+	if s.peek() == '0' {
+		s.pos++
+	} else if !s.digits() {
+		return false
+	}
+	if s.peek() == '.' {
+		s.pos++
+		if !s.digits() {
+			return false
+		}
+	}
+	if c := s.peek(); c == 'e' || c == 'E' {
+		s.pos++
+		if c := s.peek(); c == '+' || c == '-' {
+			s.pos++
+		}
+		return s.digits()
+	}
+	return true
+}
+
+func (s *scanner) digits() bool {
+	start := s.pos
+	for c := s.peek(); c >= '0' && c <= '9'; c = s.peek() {
+		s.pos++
+	}
+	return s.pos > start
+}
+
+// plain marks the bytes that stand for themselves in a string: printable
+// ASCII but the quote and the backslash.
+var plain = func() (t [256]bool) {
+	for c := 0x20; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// str skips a string and reports whether it holds escapes.
+func (s *scanner) str() (escaped, ok bool) {
+	d, i := s.data, s.pos+1
+	for {
+		for i < len(d) && plain[d[i]] {
+			i++
+		}
+		if i >= len(d) {
+			return escaped, false
+		}
+		switch c := d[i]; {
+		case c == '"':
+			s.pos = i + 1
+			return escaped, true
+		case c == '\\':
+			escaped = true
+			n := escape(d[i:])
+			if n == 0 {
+				return escaped, false
+			}
+			i += n
+		case c < 0x20:
+			return escaped, false
+		default:
+			r, n := utf8.DecodeRune(d[i:])
+			if r == utf8.RuneError && n == 1 {
+				return escaped, false
+			}
+			i += n
+		}
+	}
+}
+
+// escape returns the length of the escape sequence that d starts with, a
+// surrogate pair counting as one, or 0 if it is not valid. A lone surrogate
+// names no character, so it is not valid.
+func escape(d []byte) int {
+	if len(d) < 2 {
+		return 0
+	}
+	switch d[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+	default:
+		return 0
+	}
+	u, ok := hex4(d[2:])
+	switch {
+	case !ok || u >= 0xdc00 && u < 0xe000:
+		return 0
+	case u < 0xd800 || u >= 0xe000:
+		return 6
+	}
+	if len(d) < 12 || d[6] != '\\' || d[7] != 'u' {
+		return 0
+	}
+	if low, ok := hex4(d[8:]); !ok || low < 0xdc00 || low >= 0xe000 {
+		return 0
+	}
+	return 12
+}
+
+func hex4(d []byte) (u rune, ok bool) {
+	if len(d) < 4 {
+		return 0, false
+	}
+	for _, c := range d[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		u = u<<4 | rune(c)
+	}
+	return u, true
+}
+
+// unescape decodes the inside of a string that str has accepted.
+func unescape(d []byte) []byte {
+	out := make([]byte, 0, len(d))
+	for i := 0; i < len(d); {
+		if d[i] != '\\' {
+			out = append(out, d[i])
+			i++
+			continue
+		}
+		n := escape(d[i:])
+		switch c := d[i+1]; c {
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			r, _ := hex4(d[i+2:])
+			if n == 12 {
+				low, _ := hex4(d[i+8:])
+				r = (r-0xd800)<<10 | (low - 0xdc00) + 0x10000
+			}
+			out = utf8.AppendRune(out, r)
+		default: // a quote, a backslash or a slash
+			out = append(out, c)
+		}
+		i += n
+	}
+	return out
+}
+
+// names remembers the member names of one object. A handful of names are
+// compared one by one, without an allocation; past that a map keeps the cost
+// of a hostile object with thousands of members linear.
+type names struct {
+	few  [16][]byte
+	n    int
+	many map[string]struct{}
+}
+
+// add reports whether name is new.
+func (s *names) add(name []byte) bool {
+	if s.many == nil && s.n < len(s.few) {
+		for _, old := range s.few[:s.n] {
+			if string(old) == string(name) {
+				return false
+			}
+		}
+		s.few[s.n] = name
+		s.n++
+		return true
+	}
+	if s.many == nil {
+		s.many = make(map[string]struct{}, 4*len(s.few))
+		for _, old := range s.few {
+			s.many[string(old)] = struct{}{}
+		}
+	}
+	if _, old := s.many[string(name)]; old {
+		return false
+	}
+	s.many[string(name)] = struct{}{}
+	return true
+}

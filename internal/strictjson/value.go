@@ -1,0 +1,139 @@
+package strictjson
+
+import (
+	"bytes"
+	"iter"
+	"strconv"
+)
+
+// Kind is the JSON type of a value.
+type Kind byte
+
+// The kinds of a value.
+const (
+	Null   Kind = 'n'
+	Bool   Kind = 'b'
+	Number Kind = '0'
+	String Kind = '"'
+	Array  Kind = '['
+	Obj    Kind = '{'
+)
+
+// Kind returns the type of the value.
+func (v Value) Kind() Kind {
+	switch c := v[0]; c {
+	case 'n', '"', '[', '{':
+		return Kind(c)
+	case 't', 'f':
+		return Bool
+	}
+	return Number
+}
+
+// Text decodes a string. It reports false for every other kind.
+func (v Value) Text() (string, bool) {
+	if v[0] != '"' {
+		return "", false
+	}
+	inside := v[1 : len(v)-1]
+	if bytes.IndexByte(inside, '\\') < 0 {
+		return string(inside), true
+	}
+	return string(unescape(inside)), true
+}
+
+// Is reports whether the value is the string s.
+func (v Value) Is(s string) bool {
+	if v[0] != '"' {
+		return false
+	}
+	inside := v[1 : len(v)-1]
+	if bytes.IndexByte(inside, '\\') < 0 {
+		return string(inside) == s
+	}
+	return string(unescape(inside)) == s
+}
+
+// Texts decodes an array of strings. It reports false for every other kind
+// and for an array that holds anything else.
+func (v Value) Texts() ([]string, bool) {
+	if v[0] != '[' {
+		return nil, false
+	}
+	list := []string{}
+	for e := range v.Elements() {
+		s, ok := e.Text()
+		if !ok {
+			return nil, false
+		}
+		list = append(list, s)
+	}
+	return list, true
+}
+
+// True reports whether the value is the boolean true.
+func (v Value) True() bool { return v[0] == 't' }
+
+// Float decodes a number. It reports false for every other kind and for a
+// number beyond the range of a float64.
+func (v Value) Float() (float64, bool) {
+	if v.Kind() != Number {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(string(v), 64)
+	return f, err == nil
+}
+
+// Elements iterates over an array's elements; any other kind has none.
+func (v Value) Elements() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		if v[0] != '[' {
+			return
+		}
+		s := scanner{data: v, pos: 1}
+		for {
+			s.space()
+			if c := s.peek(); c == ']' {
+				return
+			} else if c == ',' {
+				s.pos++
+				continue
+			}
+			start := s.pos
+			s.value(0)
+			if !yield(Value(v[start:s.pos:s.pos])) {
+				return
+			}
+		}
+	}
+}
+
+// Members iterates over an object's members; any other kind has none.
+func (v Value) Members() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		if v[0] != '{' {
+			return
+		}
+		s := scanner{data: v, pos: 1}
+		for {
+			s.space()
+			if c := s.peek(); c == '}' {
+				return
+			} else if c == ',' {
+				s.pos++
+				continue
+			}
+			start := s.pos
+			s.str()
+			name, _ := Value(v[start:s.pos]).Text()
+			s.space()
+			s.pos++ // the colon
+			s.space()
+			start = s.pos
+			s.value(0)
+			if !yield(name, Value(v[start:s.pos:s.pos])) {
+				return
+			}
+		}
+	}
+}

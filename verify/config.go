@@ -1,0 +1,302 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config says which tokens to accept. Issuer, Audience and Keys describe the
+// only issuer; a service with several, or with one that departs from the
+// standards, fills Issuers instead. [New] copies what it needs.
+type Config struct {
+	// Issuer is the authorization server's identifier, compared with the
+	// "iss" claim byte for byte (RFC 9068 section 4): no slash is added or
+	// taken away. Required, unless Issuers is set.
+	Issuer string
+	// Audience has the identifiers by which tokens name this resource server;
+	// one of them must be in "aud" (RFC 7519 section 4.1.3). Required.
+	Audience []string
+	// Keys has the issuer's keys. Required.
+	Keys KeySource
+
+	// Issuers are the trusted issuers, each with its own audiences and keys;
+	// a token is only ever checked with the keys of the issuer it names.
+	Issuers []Issuer
+
+	// Algorithms are the accepted "alg" values, out of [Algorithms]. Default:
+	// all of them, none of which is symmetric.
+	Algorithms []string
+	// Leeway is how much the clocks of issuer and service may differ; it
+	// stretches "exp", "nbf" and "iat". Default: 30 s; [NoLeeway] for none;
+	// at most an hour.
+	Leeway time.Duration
+	// RFC9068 demands the JWT profile for access tokens to the letter: a
+	// "typ" of at+jwt, and "client_id", "iat" and "jti" beside the claims
+	// that are always required (RFC 9068 sections 2.2 and 4). Default: a "typ"
+	// that is missing or says JWT is accepted too.
+	RFC9068 bool
+	// MaxTokenSize is the longest accepted token, in bytes. Default: 16384.
+	MaxTokenSize int
+	// Checks are additional conditions, called in order with every token that
+	// has passed all others. An error refuses the token with ErrRejected; one
+	// that wraps ErrUnavailable says that the check could not be made. They
+	// must be safe for concurrent use.
+	Checks []func(ctx context.Context, t *Token) error
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+// Issuer describes one trusted authorization server.
+type Issuer struct {
+	// Issuer, Audience and Keys are as in [Config].
+	Issuer   string
+	Audience []string
+	Keys     KeySource
+
+	// Alternates are other values of "iss" under which the same authorization
+	// server issues tokens with the same keys, compared exactly as well. A
+	// token that bears one belongs to Issuer: [Token.Issuer] says so.
+	Alternates []string
+	// AudienceClaim names the claim that stands in for "aud" at an issuer
+	// whose access tokens have none: "client_id" for Amazon Cognito and
+	// AuthKit sessions, say. One of its values must be in Audience; an "aud"
+	// that is there nevertheless must pass too. Default: none.
+	AudienceClaim string
+	// InsecureNoAudience accepts tokens whatever their audience: any service
+	// that the issuer serves can then replay a token of its users here.
+	InsecureNoAudience bool
+	// AllowNonce accepts tokens without a typ of their own that have a
+	// "nonce", the mark of an ID token; Keycloak before version 25 put it
+	// into access tokens.
+	AllowNonce bool
+	// AllowNoSubject accepts tokens without "sub".
+	AllowNoSubject bool
+}
+
+// NoLeeway as [Config.Leeway] tolerates no difference between clocks.
+const NoLeeway time.Duration = -1
+
+const (
+	defaultLeeway       = 30 * time.Second
+	maxLeeway           = time.Hour
+	defaultMaxTokenSize = 16 << 10
+)
+
+// A Fault is one thing wrong with a configuration. The error of [New] joins
+// all of them; [Faults] takes them apart again.
+type Fault struct {
+	Field   string // the field's path: "Issuers[1].Audience"
+	Problem string
+}
+
+func (f *Fault) Error() string { return f.Field + ": " + f.Problem }
+
+// Faults returns the faults that err joins, however deeply.
+func Faults(err error) []*Fault {
+	var list []*Fault
+	switch e := err.(type) {
+	case nil:
+	case *Fault:
+		list = append(list, e)
+	case interface{ Unwrap() []error }:
+		for _, e := range e.Unwrap() {
+			list = append(list, Faults(e)...)
+		}
+	case interface{ Unwrap() error }:
+		list = Faults(e.Unwrap())
+	}
+	return list
+}
+
+type faults []error
+
+func (f *faults) add(field, format string, args ...any) {
+	*f = append(*f, &Fault{field, fmt.Sprintf(format, args...)})
+}
+
+// issuer is an Issuer made ready.
+type issuer struct {
+	name           string
+	audience       []string
+	audienceClaim  string
+	anyAudience    bool
+	allowNonce     bool
+	allowNoSubject bool
+	keys           KeySource
+}
+
+// New makes a verifier. It reports every fault of the configuration at once
+// (see [Faults]) and starts nothing unless there is none. Then it starts the
+// key sources, but does not wait for them: see [Verifier.Ready].
+func New(c Config) (*Verifier, error) {
+	var bad faults
+	v := &Verifier{
+		issuers: map[string]*issuer{},
+		algs:    map[string]*algorithm{},
+		leeway:  c.Leeway,
+		maxSize: c.MaxTokenSize,
+		profile: c.RFC9068,
+		checks:  slices.Clone(c.Checks),
+		now:     c.Now,
+	}
+	list := c.Issuers
+	single := c.Issuer != "" || c.Audience != nil || c.Keys != nil
+	switch {
+	case single && len(list) > 0:
+		bad.add("Issuers", "set either Issuers or Issuer, Audience and Keys, not both")
+	case len(list) == 0:
+		list = []Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys}}
+		single = true
+	}
+	for i, is := range list {
+		prefix := ""
+		if !single {
+			prefix = fmt.Sprintf("Issuers[%d].", i)
+		}
+		v.addIssuer(prefix, is, &bad)
+	}
+	names := c.Algorithms
+	if names == nil {
+		names = Algorithms()
+	} else if len(names) == 0 {
+		bad.add("Algorithms", "is empty")
+	}
+	for _, n := range names {
+		a := algorithms[n]
+		switch {
+		case a != nil:
+			// Both names of one algorithm come in together.
+			for name, same := range algorithms {
+				if same == a {
+					v.algs[name] = a
+				}
+			}
+		case strings.EqualFold(n, "none"):
+			bad.add("Algorithms", "%q is no signature", n)
+		case strings.HasPrefix(strings.ToUpper(n), "HS"):
+			bad.add("Algorithms", "%q is symmetric: who can verify with it can also issue", n)
+		default:
+			bad.add("Algorithms", "%q is unknown; there are %s", n, strings.Join(Algorithms(), ", "))
+		}
+	}
+	switch {
+	case c.Leeway == 0:
+		v.leeway = defaultLeeway
+	case c.Leeway == NoLeeway:
+		v.leeway = 0
+	case c.Leeway < 0 || c.Leeway > maxLeeway:
+		bad.add("Leeway", "%v is not within 0 and %v", c.Leeway, maxLeeway)
+	}
+	switch {
+	case c.MaxTokenSize == 0:
+		v.maxSize = defaultMaxTokenSize
+	case c.MaxTokenSize < 0:
+		bad.add("MaxTokenSize", "%d is negative", c.MaxTokenSize)
+	}
+	if slices.ContainsFunc(c.Checks, func(f func(context.Context, *Token) error) bool { return f == nil }) {
+		bad.add("Checks", "has a nil function")
+	}
+	if v.now == nil {
+		v.now = time.Now
+	}
+	if len(bad) > 0 {
+		return nil, fmt.Errorf("verify: invalid configuration: %w", errors.Join(bad...))
+	}
+	for _, k := range v.sources {
+		k.KeySet() // starts it; whether it has keys already is no matter here
+	}
+	return v, nil
+}
+
+func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
+	is := &issuer{
+		name:           c.Issuer,
+		audience:       slices.Clone(c.Audience),
+		audienceClaim:  c.AudienceClaim,
+		anyAudience:    c.InsecureNoAudience,
+		allowNonce:     c.AllowNonce,
+		allowNoSubject: c.AllowNoSubject,
+		keys:           c.Keys,
+	}
+	v.names = append(v.names, c.Issuer)
+	for i, name := range append([]string{c.Issuer}, c.Alternates...) {
+		field := prefix + "Issuer"
+		if i > 0 {
+			field = fmt.Sprintf("%sAlternates[%d]", prefix, i-1)
+		}
+		switch {
+		case name == "":
+			bad.add(field, "is required")
+		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+			bad.add(field, "%q has white space or control characters", name)
+		case v.issuers[name] != nil:
+			bad.add(field, "%q is listed twice", name)
+		default:
+			v.issuers[name] = is
+		}
+	}
+	switch {
+	case c.InsecureNoAudience && (len(c.Audience) > 0 || c.AudienceClaim != ""):
+		bad.add(prefix+"InsecureNoAudience", "contradicts Audience and AudienceClaim")
+	case !c.InsecureNoAudience && len(c.Audience) == 0:
+		bad.add(prefix+"Audience", "is required: without it, tokens for other services open this one")
+	case slices.Contains(c.Audience, ""):
+		bad.add(prefix+"Audience", "has an empty value")
+	}
+	switch c.AudienceClaim {
+	case "aud":
+		bad.add(prefix+"AudienceClaim", "is for claims other than aud")
+	case "exp", "nbf", "iat", "iss", "jti":
+		bad.add(prefix+"AudienceClaim", "%q says nothing about an audience", c.AudienceClaim)
+	}
+	if c.Keys == nil {
+		bad.add(prefix+"Keys", "is required")
+		return
+	}
+	v.sources = append(v.sources, c.Keys)
+	if err := c.Keys.Bind(c.Issuer); err != nil {
+		parts := Faults(err)
+		if len(parts) == 0 {
+			bad.add(prefix+"Keys", "%v", err)
+		}
+		for _, f := range parts {
+			bad.add(prefix+"Keys."+f.Field, "%s", f.Problem)
+		}
+	}
+}
+
+// Issuers returns the identifiers of the configured issuers.
+func (v *Verifier) Issuers() []string { return slices.Clone(v.names) }
+
+// Leeway returns the clock difference that is tolerated.
+func (v *Verifier) Leeway() time.Duration { return v.leeway }
+
+// Now returns the time by the verifier's clock.
+func (v *Verifier) Now() time.Time { return v.now() }
+
+// Ready reports whether tokens of at least one issuer can be verified now.
+func (v *Verifier) Ready() bool {
+	for _, k := range v.sources {
+		if _, err := k.KeySet(); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Close closes the key sources that can be closed. Tokens that come later get
+// ErrUnavailable, unless their issuer's keys are static.
+func (v *Verifier) Close() error {
+	var errs []error
+	for _, k := range v.sources {
+		if c, ok := k.(io.Closer); ok {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,113 @@
+package verify
+
+import "errors"
+
+// A Reason says why a token was not accepted. The set is closed and its texts
+// are stable: fit for [errors.Is], for a metric's label and for a log's value.
+type Reason string
+
+// The reasons. All but [ErrUnavailable] judge the token; ErrUnavailable says
+// that it could not be judged, which is our trouble and not the caller's: a
+// resource server answers 503 to it and never 401.
+const (
+	ErrTooLarge    Reason = "too_large"     // longer than Config.MaxTokenSize
+	ErrSyntax      Reason = "syntax"        // no b64token of RFC 6750 section 2.1: the request is malformed
+	ErrMalformed   Reason = "malformed"     // no strict JWS of RFC 7515 with JSON claims
+	ErrCritical    Reason = "critical"      // "crit", "b64" or "zip": an extension that changes what is signed
+	ErrAlgorithm   Reason = "algorithm"     // "alg" outside of the allow-list
+	ErrType        Reason = "type"          // another kind of token: an ID token, a logout token, a proof …
+	ErrIssuer      Reason = "issuer"        // "iss" is none of the configured issuers
+	ErrExpired     Reason = "expired"       // "exp" has passed
+	ErrNotYetValid Reason = "not_yet_valid" // "nbf" or "iat" is in the future
+	ErrAudience    Reason = "audience"      // meant for another resource server
+	ErrClaim       Reason = "claim"         // a required claim is missing, or one has the wrong type
+	ErrBound       Reason = "bound"         // bound to a key ("cnf"), whose possession was not proved
+	ErrUnknownKey  Reason = "unknown_key"   // the issuer has no such key for this algorithm
+	ErrSignature   Reason = "signature"     // the signature does not verify
+	ErrRejected    Reason = "rejected"      // an additional check said no
+	ErrUnavailable Reason = "unavailable"   // could not be judged: keys, or something else needed, cannot be had
+)
+
+var descriptions = map[Reason]string{
+	ErrTooLarge:    "the token is too large",
+	ErrSyntax:      "the credentials are not a single bearer token",
+	ErrMalformed:   "the token is malformed",
+	ErrCritical:    "the token uses an extension that is not supported",
+	ErrAlgorithm:   "the token's signature algorithm is not accepted",
+	ErrType:        "the token is not an access token",
+	ErrIssuer:      "the token's issuer is not trusted",
+	ErrExpired:     "the token has expired",
+	ErrNotYetValid: "the token is not valid yet",
+	ErrAudience:    "the token is meant for another audience",
+	ErrClaim:       "a claim of the token is missing or has the wrong type",
+	ErrBound:       "the token is bound to a key whose possession was not proved",
+	ErrUnknownKey:  "the token's key is not known",
+	ErrSignature:   "the token's signature is not valid",
+	ErrRejected:    "the token was rejected",
+	ErrUnavailable: "the token cannot be verified at the moment",
+}
+
+// Reasons returns all reasons, for those who count by them.
+func Reasons() []Reason {
+	return []Reason{ErrTooLarge, ErrSyntax, ErrMalformed, ErrCritical, ErrAlgorithm, ErrType, ErrIssuer, ErrExpired,
+		ErrNotYetValid, ErrAudience, ErrClaim, ErrBound, ErrUnknownKey, ErrSignature, ErrRejected, ErrUnavailable}
+}
+
+// Error makes a Reason an error, so that errors.Is(err, verify.ErrExpired)
+// reads as it does for any other.
+func (r Reason) Error() string { return "verify: " + r.Description() }
+
+// Description says the reason in a sentence without its full stop, made of
+// characters that fit an error_description (RFC 6750 section 3).
+func (r Reason) Description() string {
+	if d, ok := descriptions[r]; ok {
+		return d
+	}
+	return string(r)
+}
+
+// Error is what [Verifier.Verify] returns for a token that it does not accept.
+// It never holds bytes of the token.
+type Error struct {
+	Reason Reason
+	// Part names the claim or the part of the token that was at fault, where
+	// that says more than the reason: "exp", "header". It is one of a fixed
+	// list and never text of the token's.
+	Part string
+	// Cause is the error behind ErrUnavailable, or the one that an additional
+	// check returned. It is for logs; it is not for callers of the API.
+	Cause error
+}
+
+func (e *Error) Error() string {
+	s := "verify: " + e.Description()
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+// Description says what was wrong in a sentence without its full stop, fit for
+// an error_description: it names the check, never a value.
+func (e *Error) Description() string {
+	if e.Part == "" {
+		return e.Reason.Description()
+	}
+	return e.Reason.Description() + " (" + e.Part + ")"
+}
+
+// Is makes errors.Is(err, ErrExpired) work.
+func (e *Error) Is(target error) bool { return target == e.Reason }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+func refuse(r Reason, part string) error { return &Error{Reason: r, Part: part} }
+
+func unavailable(cause error) error {
+	var e *Error
+	if errors.As(cause, &e) && e.Reason == ErrUnavailable {
+		return e
+	}
+	return &Error{Reason: ErrUnavailable, Cause: cause}
+}

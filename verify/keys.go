@@ -1,0 +1,272 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+)
+
+// A KeySource has an issuer's key set at hand and keeps it fresh. Package
+// [github.com/bearerkit/bearerkit/verify/jwks] has the usual ones.
+type KeySource interface {
+	// Bind ties the source to the one issuer whose keys it has and returns
+	// every fault of the source's configuration, joined. It starts nothing.
+	// A source that is bound to one issuer cannot be bound to another: keys
+	// belong to their issuer (RFC 8725 section 3.8).
+	Bind(issuer string) error
+
+	// KeySet returns the key set to use now. It never waits; a source that
+	// has work to do in the background starts it at the first call. The error
+	// says why there is no set that may be used.
+	KeySet() (*KeySet, error)
+
+	// Refresh is called when the set that KeySet returned was not enough. It
+	// may wait, within the bounds of ctx and its own, for a set that good
+	// accepts, and returns the newest one it has, whether good accepts it or
+	// not. Whether and when it asks the issuer is its own decision. The error
+	// says that there is no usable set, or that the issuer could not be asked,
+	// so that nobody knows whether it has the key.
+	Refresh(ctx context.Context, good func(*KeySet) bool) (*KeySet, error)
+}
+
+// A Key is one public key of an issuer.
+type Key struct {
+	// ID is the key's "kid"; empty if it has none.
+	ID string
+	// Algorithm is the one JWS algorithm that the key serves ("alg"). If it
+	// is empty the key serves the algorithms that fit its type and curve.
+	Algorithm string
+	// Public is an *rsa.PublicKey of 2048 to 8192 bits, an *ecdsa.PublicKey
+	// on P-256, P-384 or P-521, or an ed25519.PublicKey.
+	Public crypto.PublicKey
+}
+
+// A KeySet is an immutable set of keys that were checked.
+type KeySet struct {
+	byID map[string][]*key
+	all  []*key
+}
+
+// A SkippedKey is a key that did not get into a set.
+type SkippedKey struct {
+	ID     string // the key's "kid", as far as it is known
+	Reason string // why, in a few words
+}
+
+func (s SkippedKey) String() string { return fmt.Sprintf("key %q: %s", s.ID, s.Reason) }
+
+type key struct {
+	id          string
+	alg         *algorithm // nil: any that fits
+	public      crypto.PublicKey
+	fingerprint [sha256.Size]byte // of the material alone, whatever it is called
+}
+
+func (k *key) serves(alg *algorithm) bool {
+	if k.alg != nil {
+		return k.alg == alg
+	}
+	return alg.fits(k.public)
+}
+
+// NewKeySet makes a set of the keys that can be used and says which were
+// skipped: those too weak or too large, off their curve, of a type that no
+// accepted algorithm uses, with an algorithm that does not fit them, and
+// different keys under one ID for one algorithm, all of them, because nobody
+// can say which is meant (RFC 7517 section 4.5).
+func NewKeySet(keys []Key) (*KeySet, []SkippedKey) {
+	var skipped []SkippedKey
+	var sound []*key
+	for _, k := range keys {
+		alg, err := checkKey(k)
+		if err != nil {
+			skipped = append(skipped, SkippedKey{k.ID, err.Error()})
+			continue
+		}
+		der, err := x509.MarshalPKIXPublicKey(k.Public)
+		if err != nil {
+			skipped = append(skipped, SkippedKey{k.ID, "not encodable"})
+			continue
+		}
+		sound = append(sound, &key{k.ID, alg, clonePublic(k.Public), sha256.Sum256(der)})
+	}
+	byID := map[string][]*key{}
+	for _, k := range sound {
+		byID[k.id] = append(byID[k.id], k)
+	}
+	set := &KeySet{byID: map[string][]*key{}}
+	for _, k := range sound {
+		switch kept := set.byID[k.id]; {
+		case k.id != "" && slices.ContainsFunc(byID[k.id], k.contradicts):
+			skipped = append(skipped, SkippedKey{k.id, "another key has the same kid and algorithm"})
+		case slices.ContainsFunc(kept, func(o *key) bool { return o.fingerprint == k.fingerprint && o.alg == k.alg }):
+			// published twice; once is enough
+		default:
+			set.byID[k.id] = append(kept, k)
+			set.all = append(set.all, k)
+		}
+	}
+	return set, skipped
+}
+
+// contradicts reports whether k and o, under one ID, are different keys for
+// one algorithm.
+func (k *key) contradicts(o *key) bool {
+	if k.fingerprint == o.fingerprint {
+		return false
+	}
+	return slices.ContainsFunc(allAlgorithms, func(a *algorithm) bool { return k.serves(a) && o.serves(a) })
+}
+
+// Len returns the number of keys.
+func (s *KeySet) Len() int { return len(s.all) }
+
+// IDs returns the keys' IDs, sorted; keys without one do not show.
+func (s *KeySet) IDs() []string {
+	var ids []string
+	for id := range s.byID {
+		if id != "" {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Equal reports whether two sets have the same keys under the same IDs.
+func (s *KeySet) Equal(o *KeySet) bool {
+	if s == nil || o == nil {
+		return s == o
+	}
+	if len(s.all) != len(o.all) {
+		return false
+	}
+	for _, k := range s.all {
+		if !slices.ContainsFunc(o.byID[k.id], func(x *key) bool { return x.alg == k.alg && x.fingerprint == k.fingerprint }) {
+			return false
+		}
+	}
+	return true
+}
+
+// find returns the keys that may have made a signature: with an ID the one of
+// that name, without one all that serve the algorithm.
+func (s *KeySet) find(dst []*key, id []byte, hasID bool, alg *algorithm) []*key {
+	from := s.all
+	if hasID {
+		from = s.byID[string(id)]
+	}
+	for _, k := range from {
+		if k.serves(alg) {
+			dst = append(dst, k)
+		}
+	}
+	return dst
+}
+
+const (
+	minRSABits = 2048 // RFC 7518 section 3.3
+	maxRSABits = 8192 // a bound on what one check may cost
+)
+
+func checkKey(k Key) (*algorithm, error) {
+	switch p := k.Public.(type) {
+	case *rsa.PublicKey:
+		if err := checkRSA(p); err != nil {
+			return nil, err
+		}
+	case *ecdsa.PublicKey:
+		if p == nil || p.Curve == nil || p.X == nil || p.Y == nil {
+			return nil, errors.New("no EC key")
+		}
+		if _, err := p.ECDH(); err != nil {
+			return nil, errors.New("point is not on an accepted curve")
+		}
+	case ed25519.PublicKey:
+		if len(p) != ed25519.PublicKeySize {
+			return nil, errors.New("Ed25519 key has the wrong length")
+		}
+	default:
+		return nil, errors.New("key type is not supported")
+	}
+	if k.Algorithm == "" {
+		if !slices.ContainsFunc(allAlgorithms, func(a *algorithm) bool { return a.fits(k.Public) }) {
+			return nil, errors.New("no accepted algorithm uses such a key")
+		}
+		return nil, nil
+	}
+	alg := algorithms[k.Algorithm]
+	if alg == nil {
+		return nil, errors.New("alg is not a supported signature algorithm")
+	}
+	if !alg.fits(k.Public) {
+		return nil, errors.New("alg does not fit the key")
+	}
+	return alg, nil
+}
+
+func checkRSA(p *rsa.PublicKey) error {
+	if p == nil || p.N == nil {
+		return errors.New("no RSA key")
+	}
+	switch bits := p.N.BitLen(); {
+	case bits < minRSABits:
+		return errors.New("RSA key is shorter than 2048 bits")
+	case bits > maxRSABits:
+		return errors.New("RSA key is longer than 8192 bits")
+	case p.N.Bit(0) == 0 || p.N.Sign() < 0:
+		return errors.New("RSA modulus is not an odd number")
+	case p.E < 3 || p.E%2 == 0 || p.E > 1<<31-1:
+		return errors.New("RSA exponent is not an odd number from 3 to 2^31-1")
+	case isROCA(p.N):
+		return errors.New("RSA key is weak (ROCA, CVE-2017-15361)")
+	}
+	return nil
+}
+
+// rocaPrimes are the small primes of the ROCA fingerprint: the primes of the
+// faulty generator are powers of 65537 modulo each of them, and so is their
+// product. Another modulus passes all of them with a chance under 2^-27.
+var rocaPrimes = []int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157}
+
+func isROCA(n *big.Int) bool {
+	var m big.Int
+	for _, p := range rocaPrimes {
+		r := m.Mod(n, big.NewInt(p)).Int64()
+		power := int64(1)
+		found := false
+		for range p {
+			if power == r {
+				found = true
+				break
+			}
+			power = power * 65537 % p
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// clonePublic copies a key, so that a set stays what was checked.
+func clonePublic(p crypto.PublicKey) crypto.PublicKey {
+	switch p := p.(type) {
+	case *rsa.PublicKey:
+		return &rsa.PublicKey{N: new(big.Int).Set(p.N), E: p.E}
+	case *ecdsa.PublicKey:
+		return &ecdsa.PublicKey{Curve: p.Curve, X: new(big.Int).Set(p.X), Y: new(big.Int).Set(p.Y)}
+	case ed25519.PublicKey:
+		return ed25519.PublicKey(bytes.Clone(p))
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package verify
+
+import (
+	"errors"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/json"
+)
+
+// A Token is a verified access token: what its issuer says about whom. With
+// several issuers a user is the pair of Issuer and Subject, never Subject
+// alone (RFC 7519 section 4.1.2).
+type Token struct {
+	Issuer   string   // "iss", as configured
+	Subject  string   // "sub"
+	Audience []string // "aud"; nil where another claim stood in for it
+	ClientID string   // "client_id", else "azp", else "cid": the client it was issued to
+	ID       string   // "jti"
+
+	Expiry    time.Time // "exp"
+	NotBefore time.Time // "nbf"; zero if absent
+	IssuedAt  time.Time // "iat"; zero if absent
+
+	// Scope is the space-separated list of scopes (RFC 9068 section 2.2.3),
+	// from "scope", else from "scp". Ask it with HasScope.
+	Scope string
+	// OrganizationID is "org_id", if it is a string.
+	OrganizationID string
+	// AuthTime is when the user signed in ("auth_time"); zero if absent.
+	AuthTime time.Time
+	// ACR is the authentication context class reference ("acr").
+	ACR string
+	// Actor is who acts for the subject ("act", RFC 8693 section 4.1): an
+	// impersonating administrator, say. It is nil if nobody does.
+	Actor *Actor
+
+	permissions []string
+	claims      []byte
+}
+
+// An Actor acts for a token's subject, perhaps for another actor in turn.
+type Actor struct {
+	Subject string // "sub"
+	Issuer  string // "iss"; empty if it is the token's
+	Actor   *Actor // who acts for this one
+}
+
+// Claims decodes the token's claims into v, a pointer, by the rules of
+// encoding/json with two differences: names must match a field's tag in case
+// too, and whole numbers become int64 in an interface. It may be called as
+// often as wanted; a token that was not made by [Verifier.Verify] has none and
+// yields an error.
+func (t *Token) Claims(v any) error {
+	if t.claims == nil {
+		return errors.New("verify: the token has no claims to decode")
+	}
+	return json.UnmarshalCaseSensitivePreserveInts(t.claims, v)
+}
+
+// Scopes iterates over the token's scopes.
+func (t *Token) Scopes() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for s := range strings.SplitSeq(t.Scope, " ") {
+			if s != "" && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// HasScope reports whether the token has the scope, compared as RFC 6749
+// section 3.3 has it: whole and case-sensitively.
+func (t *Token) HasScope(scope string) bool {
+	for s := range t.Scopes() {
+		if s == scope {
+			return true
+		}
+	}
+	return false
+}
+
+// HasPermission reports whether the "permissions" claim, an array of strings
+// at issuers that have it, contains the permission.
+func (t *Token) HasPermission(permission string) bool {
+	return slices.Contains(t.permissions, permission)
+}
+
+// IsMachine reports whether the token was issued to a client on its own behalf
+// and not for a user (the client credentials grant): its subject is the client
+// itself (RFC 9068 section 2.2), also in Auth0's spelling "<client>@clients".
+// Issuers that give such clients a subject of their own, as Keycloak does for
+// service accounts, need a condition of their own.
+func (t *Token) IsMachine() bool {
+	return t.ClientID != "" && (t.Subject == t.ClientID || t.Subject == t.ClientID+"@clients")
+}
+
+// LogValue shows whose token it is and nothing more.
+func (t *Token) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("iss", t.Issuer),
+		slog.String("sub", t.Subject),
+		slog.String("client_id", t.ClientID),
+		slog.String("jti", t.ID),
+	)
+}
