@@ -9,8 +9,12 @@ import (
 // Kind is the JSON type of a value.
 type Kind byte
 
-// The kinds of a value.
+// The kinds of a value. None is that of the nil Value, which stands for a
+// member that is not there: it has no text, no number and no elements, so that
+// a caller who forgets to ask whether a member is present gets a refusal and
+// not a panic.
 const (
+	None   Kind = 0
 	Null   Kind = 'n'
 	Bool   Kind = 'b'
 	Number Kind = '0'
@@ -21,6 +25,9 @@ const (
 
 // Kind returns the type of the value.
 func (v Value) Kind() Kind {
+	if len(v) == 0 {
+		return None
+	}
 	switch c := v[0]; c {
 	case 'n', '"', '[', '{':
 		return Kind(c)
@@ -32,7 +39,7 @@ func (v Value) Kind() Kind {
 
 // Text decodes a string. It reports false for every other kind.
 func (v Value) Text() (string, bool) {
-	if v[0] != '"' {
+	if v.Kind() != String {
 		return "", false
 	}
 	inside := v[1 : len(v)-1]
@@ -44,7 +51,7 @@ func (v Value) Text() (string, bool) {
 
 // Is reports whether the value is the string s.
 func (v Value) Is(s string) bool {
-	if v[0] != '"' {
+	if v.Kind() != String {
 		return false
 	}
 	inside := v[1 : len(v)-1]
@@ -57,7 +64,7 @@ func (v Value) Is(s string) bool {
 // Texts decodes an array of strings. It reports false for every other kind
 // and for an array that holds anything else.
 func (v Value) Texts() ([]string, bool) {
-	if v[0] != '[' {
+	if v.Kind() != Array {
 		return nil, false
 	}
 	list := []string{}
@@ -72,7 +79,7 @@ func (v Value) Texts() ([]string, bool) {
 }
 
 // True reports whether the value is the boolean true.
-func (v Value) True() bool { return v[0] == 't' }
+func (v Value) True() bool { return len(v) > 0 && v[0] == 't' }
 
 // Float decodes a number. It reports false for every other kind and for a
 // number beyond the range of a float64.
@@ -87,7 +94,7 @@ func (v Value) Float() (float64, bool) {
 // Elements iterates over an array's elements; any other kind has none.
 func (v Value) Elements() iter.Seq[Value] {
 	return func(yield func(Value) bool) {
-		if v[0] != '[' {
+		if v.Kind() != Array {
 			return
 		}
 		s := scanner{data: v, pos: 1}
@@ -111,7 +118,7 @@ func (v Value) Elements() iter.Seq[Value] {
 // Members iterates over an object's members; any other kind has none.
 func (v Value) Members() iter.Seq2[string, Value] {
 	return func(yield func(string, Value) bool) {
-		if v[0] != '{' {
+		if v.Kind() != Obj {
 			return
 		}
 		s := scanner{data: v, pos: 1}
