@@ -1,0 +1,46 @@
+// Package echov4auth protects echo routes with bearer tokens (RFC 6750). It is for
+// echo v4; for v5 there is package echoauth, with the same names.
+package echov4auth
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// Require serves requests with a good token that meets all requirements and
+// refuses the others as package middleware has it. A refusal goes out through
+// the context's Response, so that what hooks into it sees it; it is an answer
+// and no error, so it does not reach the HTTPErrorHandler.
+func Require(auth *middleware.Auth, requirements ...middleware.Requirement) echo.MiddlewareFunc {
+	return handler(auth.Require(requirements...))
+}
+
+// Optional also serves requests without credentials, and then without a user.
+func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) echo.MiddlewareFunc {
+	return handler(auth.Optional(requirements...))
+}
+
+func handler(guard *middleware.Guard) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			admitted, refusal := guard.Decide(c.Request())
+			if refusal != nil {
+				refusal.Write(c.Response(), c.Request())
+				return nil
+			}
+			c.SetRequest(admitted)
+			return next(c)
+		}
+	}
+}
+
+// UserFrom returns the request's user, if it has one and it is a U. So does
+// middleware.UserFrom with c.Request().Context(), also in code that knows no echo.
+func UserFrom[U any](c echo.Context) (U, bool) { return middleware.UserFrom[U](c.Request().Context()) }
+
+// TokenFrom returns the request's verified token, if it has one.
+func TokenFrom(c echo.Context) (*verify.Token, bool) {
+	return middleware.TokenFrom(c.Request().Context())
+}

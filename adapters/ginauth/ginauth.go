@@ -1,0 +1,41 @@
+// Package ginauth protects gin routes with bearer tokens (RFC 6750).
+package ginauth
+
+import (
+	"github.com/gin-gonic/gin"
+
+	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// Require serves requests with a good token that meets all requirements; it
+// aborts the others, refused as package middleware has it.
+func Require(auth *middleware.Auth, requirements ...middleware.Requirement) gin.HandlerFunc {
+	return handler(auth.Require(requirements...))
+}
+
+// Optional also serves requests without credentials, and then without a user.
+func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) gin.HandlerFunc {
+	return handler(auth.Optional(requirements...))
+}
+
+func handler(guard *middleware.Guard) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		admitted, refusal := guard.Decide(c.Request)
+		if refusal != nil {
+			c.Abort()
+			refusal.Write(c.Writer, c.Request)
+			return
+		}
+		c.Request = admitted
+	}
+}
+
+// UserFrom returns the request's user, if it has one and it is a U. So does
+// middleware.UserFrom with c.Request.Context(), also in code that knows no gin.
+func UserFrom[U any](c *gin.Context) (U, bool) { return middleware.UserFrom[U](c.Request.Context()) }
+
+// TokenFrom returns the request's verified token, if it has one.
+func TokenFrom(c *gin.Context) (*verify.Token, bool) {
+	return middleware.TokenFrom(c.Request.Context())
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bearerkit/bearerkit/adapters/httpauth"
+	"github.com/bearerkit/bearerkit/middleware"
+)
+
+// A route is one operation of the API and what it needs.
+type route struct {
+	method, path string
+	access       access
+	requirements []middleware.Requirement
+	handler      http.HandlerFunc
+}
+
+type access int
+
+const (
+	open     access = iota // needs nothing
+	optional               // a presented token must be good
+	required
+)
+
+// api is the application, whatever framework runs it.
+type api struct {
+	auth   *middleware.Auth
+	routes []route
+}
+
+func newAPI(auth *middleware.Auth) *api {
+	a := &api{auth: auth}
+	scope := func(s string) []middleware.Requirement { return []middleware.Requirement{middleware.Scope(s)} }
+	recent := []middleware.Requirement{middleware.MaxAge(5 * time.Minute)}
+	a.routes = []route{
+		{"GET", "/public", open, nil, a.public},
+		{"GET", "/livez", open, nil, a.live},
+		{"GET", "/readyz", open, nil, a.ready},
+		{"GET", "/.well-known/oauth-protected-resource", open, nil, auth.MetadataHandler().ServeHTTP},
+		{"GET", "/api/protected", required, nil, a.me},
+		{"GET", "/api/optional", optional, nil, a.maybe},
+		{"GET", "/api/orders", required, scope("orders:read"), a.orders},
+		{"POST", "/api/orders", required, scope("orders:write"), a.createOrder},
+		{"GET", "/api/sensitive", required, nil, a.me},
+		{"GET", "/api/stepup", required, recent, a.me},
+	}
+	if p := auth.MetadataPath(); p != a.routes[3].path {
+		// Where clients of a resource with a path look (RFC 9728 section 3.1).
+		a.routes = append(a.routes, route{"GET", p, open, nil, auth.MetadataHandler().ServeHTTP})
+	}
+	for _, r := range slices.Clone(a.routes) {
+		if r.method == http.MethodGet {
+			r.method = http.MethodHead
+			a.routes = append(a.routes, r)
+		}
+	}
+	return a
+}
+
+func (a *api) public(w http.ResponseWriter, r *http.Request) {
+	write(w, http.StatusOK, map[string]bool{"public": true})
+}
+
+func (a *api) live(w http.ResponseWriter, r *http.Request) {
+	write(w, http.StatusOK, map[string]bool{"live": true})
+}
+
+func (a *api) ready(w http.ResponseWriter, r *http.Request) {
+	if !a.auth.Verifier().Ready() {
+		w.Header().Set("Retry-After", "1")
+		write(w, http.StatusServiceUnavailable, map[string]bool{"ready": false})
+		return
+	}
+	write(w, http.StatusOK, map[string]bool{"ready": true})
+}
+
+func (a *api) me(w http.ResponseWriter, r *http.Request) {
+	u, _ := middleware.UserFrom[user](r.Context())
+	t, _ := middleware.TokenFrom(r.Context())
+	write(w, http.StatusOK, struct {
+		Subject      string `json:"sub"`
+		ClientID     string `json:"client_id,omitempty"`
+		Organization string `json:"org_id,omitempty"`
+		Scope        string `json:"scope,omitempty"`
+		User         user   `json:"user"`
+	}{t.Subject, t.ClientID, t.OrganizationID, t.Scope, u})
+}
+
+func (a *api) maybe(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		User *user `json:"user"`
+	}
+	if u, ok := middleware.UserFrom[user](r.Context()); ok {
+		body.User = &u
+	}
+	write(w, http.StatusOK, body)
+}
+
+func (a *api) orders(w http.ResponseWriter, r *http.Request) {
+	type order struct {
+		ID    string `json:"id"`
+		Total int    `json:"total"`
+	}
+	write(w, http.StatusOK, map[string][]order{"orders": {{"order_1", 1200}, {"order_2", 3400}}})
+}
+
+func (a *api) createOrder(w http.ResponseWriter, r *http.Request) {
+	write(w, http.StatusCreated, map[string]bool{"created": true})
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
+// notFound answers paths that do not exist. Frameworks differ in this too; an
+// API should not.
+func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
+	write(w, http.StatusNotFound, map[string]string{"error": "not_found"})
+}
+
+// otherMethod answers methods that a path does not have. It asks for
+// credentials where the path does: who may not use a path is not told what can
+// be done with it.
+func (a *api) otherMethod(w http.ResponseWriter, r *http.Request) {
+	var allow []string
+	level := open
+	for _, route := range a.routes {
+		if route.path == r.URL.Path {
+			allow = append(allow, route.method)
+			level = max(level, route.access)
+		}
+	}
+	if allow == nil {
+		a.notFound(w, r)
+		return
+	}
+	slices.Sort(allow)
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		write(w, http.StatusMethodNotAllowed, map[string]string{"error": "method_not_allowed"})
+	})
+	switch level {
+	case optional:
+		h = httpauth.Optional(a.auth)(h)
+	case required:
+		h = httpauth.Require(a.auth)(h)
+	}
+	h.ServeHTTP(w, r)
+}

@@ -1,0 +1,81 @@
+// Command api is a small, real resource server: the kit in an application. The
+// same routes run on net/http, chi, gin and echo, and answer alike to the byte.
+//
+// Without any environment it starts a development issuer beside itself and
+// prints a token and curl lines to try; README.md has the variables that make
+// it an API of your own issuer.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx))
+}
+
+// run returns the exit status: 2 for a configuration that cannot be used, with
+// a line on standard error for each fault.
+func run(ctx context.Context) int {
+	s, faults := readSettings(os.Getenv)
+	ln, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		faults = append(faults, "ADDR: "+err.Error())
+	}
+	if len(faults) > 0 {
+		for _, f := range faults {
+			fmt.Fprintln(os.Stderr, f)
+		}
+		return 2
+	}
+	if s.development {
+		issuer := startDevelopmentIssuer(&s)
+		defer issuer.Close()
+		defer printHowToTry(issuer, s, ln.Addr().String())()
+	}
+	verifier, err := verify.New(s.verifier())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ISSUER:", err)
+		return 2
+	}
+	defer verifier.Close()
+	auth, err := middleware.New(verifier, s.middleware())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "RESOURCE:", err)
+		return 2
+	}
+	return serve(ctx, ln, frameworks[s.framework](newAPI(auth)))
+}
+
+// serve serves until ctx ends, then lets requests that are under way finish.
+func serve(ctx context.Context, ln net.Listener, h http.Handler) int {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(ln) }()
+	fmt.Fprintf(os.Stderr, "listening on http://%s\n", ln.Addr())
+	select {
+	case err := <-failed:
+		fmt.Fprintln(os.Stderr, "api:", err)
+		return 1
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := server.Shutdown(grace); errors.Is(err, context.DeadlineExceeded) {
+		server.Close()
+	}
+	return 0
+}

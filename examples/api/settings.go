@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+)
+
+// settings are what the environment says.
+type settings struct {
+	addr        string
+	framework   string
+	development bool // no ISSUER: the embedded one
+	issuers     []string
+	audience    []string
+	jwksURL     string
+	algorithms  []string
+	leeway      time.Duration
+	rfc9068     bool
+	resource    string
+	users       []string // empty: every subject
+}
+
+// readSettings reads the environment. It returns a line for every fault, which
+// begins with the name of the variable.
+func readSettings(getenv func(string) string) (settings, []string) {
+	var lines []string
+	fault := func(name, format string, args ...any) {
+		lines = append(lines, name+": "+fmt.Sprintf(format, args...))
+	}
+	list := func(name string) []string {
+		v := getenv(name)
+		if v == "" {
+			return nil
+		}
+		items := strings.Split(v, ",")
+		for i := range items {
+			items[i] = strings.TrimSpace(items[i])
+		}
+		if slices.Contains(items, "") {
+			fault(name, "has an empty value in its list")
+		}
+		return items
+	}
+	choice := func(name, fallback string, values ...string) string {
+		v := getenv(name)
+		if v == "" {
+			v = fallback
+		}
+		if !slices.Contains(values, v) {
+			fault(name, "%q is none of %s", v, strings.Join(values, ", "))
+		}
+		return v
+	}
+	duration := func(name string) time.Duration {
+		v := getenv(name)
+		if v == "" {
+			return 0
+		}
+		d, err := time.ParseDuration(v)
+		switch {
+		case err != nil && v == "0":
+		case err != nil:
+			fault(name, "%q is no duration such as 30s", v)
+		case d < 0:
+			fault(name, "%v is negative", d)
+		}
+		return d
+	}
+	s := settings{
+		addr:       getenv("ADDR"),
+		framework:  choice("FRAMEWORK", "nethttp", "nethttp", "chi", "gin", "echo"),
+		issuers:    list("ISSUER"),
+		audience:   list("AUDIENCE"),
+		jwksURL:    getenv("JWKS_URL"),
+		algorithms: list("ALGORITHMS"),
+		leeway:     duration("LEEWAY"),
+		rfc9068:    choice("TOKEN_TYPE", "any", "any", "at+jwt") == "at+jwt",
+		resource:   getenv("RESOURCE"),
+		users:      list("USERS"),
+	}
+	if s.addr == "" {
+		s.addr = "127.0.0.1:8080"
+	}
+	if getenv("LEEWAY") != "" && s.leeway == 0 {
+		s.leeway = verify.NoLeeway
+	}
+	s.development = s.issuers == nil
+	if s.jwksURL != "" && len(s.issuers) != 1 {
+		fault("JWKS_URL", "needs ISSUER to be a single one")
+	}
+	readLater(getenv, fault, choice, duration)
+
+	// What is left is the kit's to judge. It names the fields of its
+	// configuration; here they are variables.
+	v := s
+	if v.development {
+		v.issuers = []string{"http://127.0.0.1"} // it has no address yet
+		if v.audience == nil {
+			v.audience = []string{"embedded"}
+		}
+	}
+	for _, f := range append(verify.Faults(v.verifier().Validate()), verify.Faults(v.middleware().Validate())...) {
+		name := ""
+		switch field := f.Field[strings.IndexByte(f.Field, '.')+1:]; {
+		case strings.HasPrefix(f.Field, "Metadata."):
+			name = "RESOURCE"
+		case field == "Audience":
+			name = "AUDIENCE"
+		case field == "Algorithms":
+			name = "ALGORITHMS"
+		case field == "Leeway":
+			name = "LEEWAY"
+		case strings.Contains(f.Field, "Keys") && s.jwksURL != "":
+			name = "JWKS_URL"
+		default:
+			name = "ISSUER"
+		}
+		if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, name+":") }) {
+			fault(name, "%s", f.Problem)
+		}
+	}
+	return s, lines
+}
+
+// readLater refuses what is not there yet, besides what would be a fault even
+// if it were.
+func readLater(getenv func(string) string, fault func(string, string, ...any), choice func(string, string, ...string) string, duration func(string) time.Duration) {
+	notYet := func(name string) { fault(name, "is not supported yet; leave it unset, or say off") }
+	for name, values := range map[string][]string{
+		"INTROSPECTION": {"off", "fallback", "always"},
+		"DPOP":          {"off", "optional", "required"},
+	} {
+		if v := choice(name, "off", values...); v != "off" && slices.Contains(values, v) {
+			notYet(name)
+		}
+	}
+	for _, name := range []string{"INTROSPECTION_URL", "INTROSPECTION_TTL", "CLIENT_ID", "CLIENT_SECRET", "CLIENT_AUTH", "REDIS_URL"} {
+		v := getenv(name)
+		if v == "" || v == "off" {
+			continue
+		}
+		switch name {
+		case "CLIENT_AUTH":
+			choice(name, "basic", "basic", "post")
+		case "INTROSPECTION_TTL":
+			duration(name)
+		case "REDIS_URL":
+			if u, err := url.Parse(v); err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix" {
+				fault(name, "is no redis URL")
+			}
+		}
+		if name == "CLIENT_AUTH" && v == "basic" {
+			continue // the default, which asks for nothing
+		}
+		notYet(name)
+	}
+	if v := getenv("INTROSPECTION"); v != "" && v != "off" && getenv("CLIENT_ID") == "" {
+		fault("CLIENT_ID", "is required with INTROSPECTION")
+	}
+}
+
+// verifier is the kit's configuration of the core.
+func (s settings) verifier() verify.Config {
+	c := verify.Config{Algorithms: s.algorithms, Leeway: s.leeway, RFC9068: s.rfc9068}
+	for _, issuer := range s.issuers {
+		keys := jwks.Discover(issuer)
+		if s.jwksURL != "" {
+			keys = jwks.URL(s.jwksURL)
+		}
+		c.Issuers = append(c.Issuers, verify.Issuer{Issuer: issuer, Audience: s.audience, Keys: keys})
+	}
+	return c
+}
+
+// user is the application's own idea of a user.
+type user struct {
+	ID string `json:"id"`
+}
+
+// middleware is the kit's configuration of the decision.
+func (s settings) middleware() middleware.Config {
+	c := middleware.Config{User: middleware.Resolve(func(_ context.Context, t *verify.Token) (user, error) {
+		if len(s.users) > 0 && !slices.Contains(s.users, t.Subject) {
+			return user{}, middleware.ErrNoUser
+		}
+		return user{ID: t.Subject}, nil
+	})}
+	if s.resource != "" {
+		c.Metadata = &middleware.ResourceMetadata{Resource: s.resource, ScopesSupported: []string{"orders:read", "orders:write"}}
+	}
+	return c
+}

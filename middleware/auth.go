@@ -1,0 +1,146 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+)
+
+// Config says how an [Auth] treats requests. The zero value is fit for use:
+// tokens come from the Authorization header, and there is no user beside the
+// token. [New] copies what it needs.
+type Config struct {
+	// User resolves the application's user, once per request; see [Resolve].
+	// Default: none, and handlers use the token alone.
+	User Resolver
+	// Realm is the challenge's realm parameter (RFC 9110 section 11.5).
+	// Default: none.
+	Realm string
+	// Metadata describes this protected resource (RFC 9728). If set, every
+	// challenge names the document that [Auth.MetadataHandler] serves.
+	// Default: none.
+	Metadata *ResourceMetadata
+	// Credentials are the places where a token may be. A request with tokens
+	// in two of them is malformed. Default: [AuthorizationHeader] alone.
+	Credentials []CredentialSource
+	// Logger gets a line at level Debug for every refusal, at Error for every
+	// user that could not be resolved, and at Warn, at most once a second,
+	// when tokens cannot be verified. No line holds anything of a token.
+	// Default: slog.Default().
+	Logger *slog.Logger
+	// Observer learns of every decision. Default: none.
+	Observer Observer
+	// ErrorHandler writes the refusals in place of the kit. The headers are
+	// set when it is called; it writes the body, and the status with
+	// w.WriteHeader(f.Status). It cannot turn a refusal into a success: a
+	// status below 400 becomes f.Status. Default: JSON with the members error
+	// and error_description.
+	ErrorHandler func(w http.ResponseWriter, r *http.Request, f *Refusal)
+}
+
+// An Auth decides about requests. It is safe for concurrent use.
+type Auth struct {
+	verifier *verify.Verifier
+	config   Config
+	logger   *slog.Logger
+	metadata *metadata
+	lastWarn throttle
+}
+
+// New makes an Auth. It reports every fault of the configuration at once (see
+// [verify.Faults]).
+func New(v *verify.Verifier, c Config) (*Auth, error) {
+	if v == nil {
+		return nil, errors.Join(fmt.Errorf("middleware: invalid configuration: %w", &verify.Fault{Field: "Verifier", Problem: "is required"}), c.Validate())
+	}
+	m, err := c.prepare(v.Issuers())
+	if err != nil {
+		return nil, err
+	}
+	a := &Auth{verifier: v, config: c, logger: c.Logger, metadata: m}
+	a.config.Credentials = slices.Clone(c.Credentials)
+	if len(c.Credentials) == 0 {
+		a.config.Credentials = defaultCredentials
+	}
+	if a.logger == nil {
+		a.logger = slog.Default()
+	}
+	return a, nil
+}
+
+// Validate reports every fault of the configuration, as [New] does.
+func (c Config) Validate() error {
+	_, err := c.prepare(nil)
+	return err
+}
+
+var defaultCredentials = []CredentialSource{AuthorizationHeader()}
+
+// prepare checks the configuration and makes the metadata ready.
+func (c Config) prepare(issuers []string) (m *metadata, err error) {
+	var bad []error
+	fault := func(field, problem string) { bad = append(bad, &verify.Fault{Field: field, Problem: problem}) }
+	if !isQuotable(c.Realm) {
+		fault("Realm", "has characters outside of %x20-21 / %x23-5B / %x5D-7E")
+	}
+	sources := c.Credentials
+	if len(sources) == 0 {
+		sources = defaultCredentials
+	}
+	for i, s := range sources {
+		if s.read == nil {
+			fault(fmt.Sprintf("Credentials[%d]", i), "is empty")
+		}
+	}
+	if c.Metadata != nil {
+		m, err = newMetadata(*c.Metadata, issuers, sources)
+		for _, f := range verify.Faults(err) {
+			fault("Metadata."+f.Field, f.Problem)
+		}
+	}
+	if len(bad) > 0 {
+		return nil, fmt.Errorf("middleware: invalid configuration: %w", errors.Join(bad...))
+	}
+	return m, nil
+}
+
+// ForIssuer is the short way for the common case: tokens of one issuer, whose
+// keys are discovered and kept fresh, for any of the given audiences, with
+// every default. There is no user beside the token. Close ends it.
+func ForIssuer(issuer string, audience ...string) (*Auth, error) {
+	v, err := verify.New(verify.Config{Issuer: issuer, Audience: audience, Keys: jwks.Discover(issuer)})
+	if err != nil {
+		return nil, err
+	}
+	return New(v, Config{})
+}
+
+// Verifier returns the verifier.
+func (a *Auth) Verifier() *verify.Verifier { return a.verifier }
+
+// Close closes the verifier and with it the key sources.
+func (a *Auth) Close() error { return a.verifier.Close() }
+
+// Require makes a guard that serves requests with a good token which meets all
+// of the requirements.
+func (a *Auth) Require(requirements ...Requirement) *Guard {
+	return newGuard(a, false, requirements)
+}
+
+// Optional makes a guard that also serves requests without credentials, or
+// with those of another scheme, and then without a user. Credentials that are
+// presented must be good, and meet the requirements.
+func (a *Auth) Optional(requirements ...Requirement) *Guard {
+	return newGuard(a, true, requirements)
+}
+
+// retryAfter is what a 503 tells clients to wait. Keys and introspection
+// answers are looked for again within a second, so that is when it is worth
+// another try.
+const retryAfter = time.Second

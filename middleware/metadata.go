@@ -1,0 +1,133 @@
+package middleware
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// ResourceMetadata describes a protected resource to its clients (RFC 9728
+// section 2). What the kit knows itself is filled in.
+type ResourceMetadata struct {
+	// Resource is the resource identifier: an https URL without a fragment
+	// (http is accepted for a loopback address). Required.
+	Resource string
+	// AuthorizationServers are the issuers where clients can get a token.
+	// Default: those of the verifier.
+	AuthorizationServers []string
+	// ScopesSupported are the scopes that clients may ask for.
+	ScopesSupported []string
+	// Name, Documentation, PolicyURI and TermsOfServiceURI are for people.
+	Name              string
+	Documentation     string
+	PolicyURI         string
+	TermsOfServiceURI string
+}
+
+const wellKnown = "/.well-known/oauth-protected-resource"
+
+// metadata is a ResourceMetadata made ready.
+type metadata struct {
+	url  string // where clients find the document
+	path string
+	body []byte
+}
+
+func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSource) (*metadata, error) {
+	var bad []error
+	fault := func(field, problem string) { bad = append(bad, &verify.Fault{Field: field, Problem: problem}) }
+	u, err := url.Parse(c.Resource)
+	switch {
+	case c.Resource == "":
+		fault("Resource", "is required")
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		fault("Resource", "is no https URL")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		fault("Resource", "is not https")
+	case u.User != nil || strings.Contains(c.Resource, "#"):
+		fault("Resource", "has user information or a fragment")
+	case !isQuotable(c.Resource):
+		fault("Resource", "has characters that cannot stand in a challenge")
+	}
+	for _, s := range c.ScopesSupported {
+		if s == "" || !isQuotable(s) || strings.Contains(s, " ") {
+			fault("ScopesSupported", strconv.Quote(s)+" is no scope")
+		}
+	}
+	if len(bad) > 0 {
+		return nil, errors.Join(bad...)
+	}
+	var methods []string
+	for _, s := range sources {
+		if s.method != "" && !slices.Contains(methods, s.method) {
+			methods = append(methods, s.method)
+		}
+	}
+	servers := c.AuthorizationServers
+	if servers == nil {
+		servers = issuers
+	}
+	body, err := json.Marshal(struct {
+		Resource             string   `json:"resource"`
+		AuthorizationServers []string `json:"authorization_servers,omitempty"`
+		ScopesSupported      []string `json:"scopes_supported,omitempty"`
+		BearerMethods        []string `json:"bearer_methods_supported,omitempty"`
+		Name                 string   `json:"resource_name,omitempty"`
+		Documentation        string   `json:"resource_documentation,omitempty"`
+		PolicyURI            string   `json:"resource_policy_uri,omitempty"`
+		TermsOfServiceURI    string   `json:"resource_tos_uri,omitempty"`
+	}{c.Resource, servers, c.ScopesSupported, methods, c.Name, c.Documentation, c.PolicyURI, c.TermsOfServiceURI})
+	if err != nil {
+		return nil, err
+	}
+	// The well-known part goes between host and path, and a path of a slash
+	// alone is dropped (RFC 9728 section 3.1).
+	path := u.EscapedPath()
+	if path == "/" {
+		path = ""
+	}
+	m := &metadata{url: u.Scheme + "://" + u.Host + wellKnown + path, path: wellKnown + path, body: body}
+	if u.RawQuery != "" {
+		m.url += "?" + u.RawQuery
+	}
+	return m, nil
+}
+
+// MetadataPath returns the path at which clients look for the document of
+// [Auth.MetadataHandler]: "/.well-known/oauth-protected-resource", followed by
+// the resource identifier's own path (RFC 9728 section 3.1).
+func (a *Auth) MetadataPath() string {
+	if a.metadata == nil {
+		return wellKnown
+	}
+	return a.metadata.path
+}
+
+// MetadataHandler serves the protected resource metadata (RFC 9728 section 3),
+// or 404 if Config.Metadata is not set.
+func (a *Auth) MetadataHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if a.metadata == nil {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"error":"not_found","error_description":"this resource has no metadata"}`))
+			return
+		}
+		_, _ = w.Write(a.metadata.body)
+	})
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
