@@ -273,10 +273,10 @@ func refuse(t testing.TB, v *verify.Verifier, token string, want verify.Reason) 
 	}
 	var e *verify.Error
 	if !errors.As(err, &e) {
-		t.Fatalf("error %v (%T), want a *verify.Error: %s", err, err, want)
+		t.Fatalf("error %v (%T), want a *verify.Error: %q", err, err, string(want))
 	}
 	if e.Reason != want {
-		t.Errorf("reason %s (%s), want %s", e.Reason, e.Part, want)
+		t.Errorf("reason %q (%s), want %q", string(e.Reason), e.Part, string(want))
 	}
 	for _, r := range verify.Reasons() {
 		if is := errors.Is(err, r); e.Cause == nil && is != (r == e.Reason) {
