@@ -44,7 +44,7 @@ func run(ctx context.Context) int {
 	if s.development {
 		issuer := startDevelopmentIssuer(&s)
 		defer issuer.Close()
-		defer printHowToTry(issuer, s, ln.Addr().String())()
+		printHowToTry(issuer, s, ln.Addr().String())
 	}
 	verifier, err := verify.New(s.verifier())
 	if err != nil {

@@ -1,0 +1,34 @@
+package echov4auth_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/bearerkit/bearerkit/adapters/echov4auth"
+	"github.com/bearerkit/bearerkit/internal/adaptertest"
+)
+
+func TestAdapter(t *testing.T) {
+	adaptertest.Run(t, func(routes []adaptertest.Route) http.Handler {
+		e := echo.New()
+		for _, route := range routes {
+			var chain []echo.MiddlewareFunc
+			for _, g := range route.Guards {
+				if g.Optional {
+					chain = append(chain, echov4auth.Optional(route.Auth, g.Requirements...))
+				} else {
+					chain = append(chain, echov4auth.Require(route.Auth, g.Requirements...))
+				}
+			}
+			e.Any(route.Path, func(c echo.Context) error {
+				user, ok := echov4auth.UserFrom[adaptertest.User](c)
+				token, _ := echov4auth.TokenFrom(c)
+				adaptertest.Answer(c.Response(), c.Request(), user, ok, token)
+				return nil
+			}, chain...)
+		}
+		return e
+	})
+}

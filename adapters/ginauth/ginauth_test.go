@@ -1,0 +1,34 @@
+package ginauth_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/bearerkit/bearerkit/adapters/ginauth"
+	"github.com/bearerkit/bearerkit/internal/adaptertest"
+)
+
+func TestAdapter(t *testing.T) {
+	gin.SetMode(gin.TestMode)
+	adaptertest.Run(t, func(routes []adaptertest.Route) http.Handler {
+		r := gin.New()
+		for _, route := range routes {
+			var chain []gin.HandlerFunc
+			for _, g := range route.Guards {
+				if g.Optional {
+					chain = append(chain, ginauth.Optional(route.Auth, g.Requirements...))
+				} else {
+					chain = append(chain, ginauth.Require(route.Auth, g.Requirements...))
+				}
+			}
+			r.Any(route.Path, append(chain, func(c *gin.Context) {
+				user, ok := ginauth.UserFrom[adaptertest.User](c)
+				token, _ := ginauth.TokenFrom(c)
+				adaptertest.Answer(c.Writer, c.Request, user, ok, token)
+			})...)
+		}
+		return r
+	})
+}

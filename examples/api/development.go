@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// startDevelopmentIssuer starts the embedded issuer and points the settings at
+// it, so that the API can be tried without an authorization server. It mints a
+// token for whoever reads the program's output: it is for development alone.
+func startDevelopmentIssuer(s *settings) *verifytest.Server {
+	issuer := verifytest.NewServer()
+	s.issuers = []string{issuer.Issuer()}
+	if s.audience == nil {
+		s.audience = []string{issuer.Audience()}
+	}
+	return issuer
+}
+
+// printHowToTry prints where issuer and API are, tokens, and lines to paste.
+func printHowToTry(issuer *verifytest.Server, s settings, addr string) {
+	claims := func(c verifytest.Claims) verifytest.Claims {
+		c["aud"], c["exp"] = s.audience[0], time.Now().Add(8*time.Hour).Unix()
+		if _, given := c["sub"]; !given && len(s.users) > 0 {
+			c["sub"] = s.users[0]
+		}
+		return c
+	}
+	var options []verifytest.TokenOption
+	if len(s.algorithms) > 0 {
+		options = append(options, verifytest.WithAlgorithm(s.algorithms[0]))
+	}
+	all := issuer.Token(claims(verifytest.Claims{"scope": "orders:read orders:write", "auth_time": time.Now().Unix()}), options...)
+	poor := issuer.Token(claims(verifytest.Claims{"scope": "openid"}), options...)
+	fmt.Printf(`The development issuer is at %s
+The API is at             http://%s  (framework: %s)
+
+A token of a user who signed in just now, with the scopes orders:read and orders:write, good for 8 hours:
+
+TOKEN=%s
+
+Try it:
+
+curl -i http://%[2]s/public
+curl -i http://%[2]s/api/protected
+curl -i http://%[2]s/api/protected -H "Authorization: Bearer $TOKEN"
+curl -i http://%[2]s/api/orders -H "Authorization: Bearer $TOKEN"
+curl -i -X POST http://%[2]s/api/orders -H "Authorization: Bearer $TOKEN"
+curl -i http://%[2]s/api/stepup -H "Authorization: Bearer $TOKEN"
+
+And one without those scopes, which /api/orders refuses with 403:
+
+curl -i http://%[2]s/api/orders -H "Authorization: Bearer %[5]s"
+
+`, issuer.Issuer(), addr, s.framework, all, poor)
+}

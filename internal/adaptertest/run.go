@@ -1,0 +1,292 @@
+package adaptertest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// User is the application's user in the table.
+type User struct{ ID string }
+
+// A Route is a path with guards, which the framework under test mounts one
+// after the other, for every method it can.
+type Route struct {
+	Path   string
+	Auth   *middleware.Auth
+	Guards []Guard
+}
+
+// A Guard is one use of the adapter's Require or Optional.
+type Guard struct {
+	Optional     bool
+	Requirements []middleware.Requirement
+}
+
+// Answer is what a route's handler calls with the user and the token that it
+// found through the framework's own context.
+func Answer(w http.ResponseWriter, r *http.Request, user User, hasUser bool, token *verify.Token) {
+	again, ok := middleware.UserFrom[User](r.Context())
+	if ok != hasUser || again != user {
+		http.Error(w, "the request's context has another user than the framework's", http.StatusInternalServerError)
+		return
+	}
+	if t, _ := middleware.TokenFrom(r.Context()); t != token {
+		http.Error(w, "the request's context has another token than the framework's", http.StatusInternalServerError)
+		return
+	}
+	body := map[string]any{"user": nil}
+	if hasUser {
+		body["user"] = user.ID
+	}
+	if token != nil {
+		body["sub"], body["scope"] = token.Subject, token.Scope
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// Run runs the table. mount makes a service of the routes.
+func Run(t *testing.T, mount func([]Route) http.Handler) {
+	f := newFixture(t)
+	routes := f.routes()
+	subject := httptest.NewServer(mount(routes))
+	t.Cleanup(subject.Close)
+	reference := httptest.NewServer(onMiddlewareAlone(routes))
+	t.Cleanup(reference.Close)
+	for _, c := range f.cases() {
+		t.Run(c.name, func(t *testing.T) {
+			f.resolved.Store(0)
+			got := send(t, subject.Listener.Addr(), c)
+			calls := f.resolved.Load()
+			want := send(t, reference.Listener.Addr(), c)
+			c.check(t, got)
+			if calls > 1 {
+				t.Errorf("the user was resolved %d times", calls)
+			}
+			if got.Status != want.Status {
+				t.Errorf("status %d, middleware alone has %d", got.Status, want.Status)
+			}
+			for _, h := range []string{"WWW-Authenticate", "Content-Type", "Cache-Control", "Retry-After", "Vary"} {
+				if g, w := got.Header.Values(h), want.Header.Values(h); strings.Join(g, "|") != strings.Join(w, "|") {
+					t.Errorf("%s: %q, middleware alone has %q", h, g, w)
+				}
+			}
+			if !bytes.Equal(got.Body, want.Body) {
+				t.Errorf("body %q, middleware alone has %q", got.Body, want.Body)
+			}
+			f.silent(t, c, got)
+		})
+	}
+}
+
+// onMiddlewareAlone is the reference: no adapter in between.
+func onMiddlewareAlone(routes []Route) http.Handler {
+	mux := http.NewServeMux()
+	for _, route := range routes {
+		var guards []*middleware.Guard
+		for _, g := range route.Guards {
+			if g.Optional {
+				guards = append(guards, route.Auth.Optional(g.Requirements...))
+			} else {
+				guards = append(guards, route.Auth.Require(g.Requirements...))
+			}
+		}
+		mux.HandleFunc(route.Path, func(w http.ResponseWriter, r *http.Request) {
+			for _, g := range guards {
+				admitted, refusal := g.Decide(r)
+				if refusal != nil {
+					refusal.Write(w, r)
+					return
+				}
+				r = admitted
+			}
+			user, ok := middleware.UserFrom[User](r.Context())
+			token, _ := middleware.TokenFrom(r.Context())
+			Answer(w, r, user, ok, token)
+		})
+	}
+	return mux
+}
+
+// fixture is what the table's requests meet.
+type fixture struct {
+	issuer   *verifytest.Server
+	evil     *verifytest.Server // signs too, but is not trusted
+	auth     *middleware.Auth
+	strict   *middleware.Auth // RFC 9728 metadata, a realm, and an error handler
+	dark     *middleware.Auth // its issuer is down
+	resolved atomic.Int64
+	log      *syncBuffer
+}
+
+func newFixture(t *testing.T) *fixture {
+	f := &fixture{issuer: verifytest.NewServer(), evil: verifytest.NewServer(), log: &syncBuffer{}}
+	gone := verifytest.NewServer()
+	t.Cleanup(f.issuer.Close)
+	t.Cleanup(f.evil.Close)
+	t.Cleanup(gone.Close)
+	gone.Down()
+	logger := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	build := func(issuer string, c middleware.Config) *middleware.Auth {
+		v, err := verify.New(verify.Config{Issuer: issuer, Audience: []string{f.issuer.Audience()}, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: logger})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { v.Close() })
+		c.Logger = logger
+		auth, err := middleware.New(v, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return auth
+	}
+	user := middleware.Resolve(func(_ context.Context, t *verify.Token) (User, error) {
+		f.resolved.Add(1)
+		switch t.Subject {
+		case "ghost":
+			return User{}, middleware.ErrNoUser
+		case "storm":
+			return User{}, fmt.Errorf("user store is down")
+		}
+		return User{t.Subject}, nil
+	})
+	f.auth = build(f.issuer.Issuer(), middleware.Config{User: user})
+	f.strict = build(f.issuer.Issuer(), middleware.Config{
+		User:     user,
+		Realm:    "orders",
+		Metadata: &middleware.ResourceMetadata{Resource: "https://api.example.test/v1"},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, refusal *middleware.Refusal) {
+			w.Header().Set("Content-Type", "text/plain")
+			w.WriteHeader(http.StatusOK) // it may try
+			fmt.Fprintln(w, "no:", refusal.Code)
+		},
+	})
+	f.dark = build(gone.Issuer(), middleware.Config{User: user})
+	return f
+}
+
+func (f *fixture) routes() []Route {
+	require := func(q ...middleware.Requirement) []Guard { return []Guard{{Requirements: q}} }
+	return []Route{
+		{"/any", f.auth, require()},
+		{"/optional", f.auth, []Guard{{Optional: true}}},
+		{"/read", f.auth, require(middleware.Scope("orders:read"))},
+		{"/both", f.auth, require(middleware.Scope("orders:read"), middleware.Scope("orders:write"))},
+		{"/either", f.auth, require(middleware.AnyScope("orders:read", "orders:admin"))},
+		{"/permission", f.auth, require(middleware.Permission("orders.delete"))},
+		{"/organization", f.auth, require(middleware.Organization("org_1", "org_2"))},
+		{"/user", f.auth, require(middleware.User())},
+		{"/machine", f.auth, require(middleware.Machine())},
+		{"/recent", f.auth, require(middleware.MaxAge(5 * time.Minute))},
+		{"/strong", f.auth, require(middleware.MaxAge(time.Minute), middleware.ACR("mfa", "hwk"))},
+		{"/composed", f.auth, require(middleware.Any(middleware.Scope("admin"), middleware.All(middleware.User(), middleware.Organization("org_1"))))},
+		{"/func", f.auth, require(middleware.Func("only on weekdays", func(ctx context.Context, t *verify.Token) error {
+			switch t.ClientID {
+			case "sunday":
+				return fmt.Errorf("sunday")
+			case "fog":
+				return fmt.Errorf("calendar: %w", verify.ErrUnavailable)
+			}
+			if u, ok := middleware.UserFrom[User](ctx); !ok || u.ID != t.Subject {
+				return fmt.Errorf("no user in the context")
+			}
+			return nil
+		}))},
+		{"/nested", f.auth, []Guard{{}, {Requirements: []middleware.Requirement{middleware.Scope("orders:read")}}}},
+		{"/opened", f.auth, []Guard{{Optional: true}, {}}},
+		{"/strict", f.strict, require(middleware.Scope("orders:read"))},
+		{"/dark", f.dark, require()},
+		{"/dark/optional", f.dark, []Guard{{Optional: true}}},
+	}
+}
+
+// silent checks that nothing of the case's tokens shows in the answer or log.
+func (f *fixture) silent(t *testing.T, c testCase, got *response) {
+	t.Helper()
+	texts := f.log.String() + string(got.Body) + fmt.Sprint(got.Header)
+	for _, header := range c.headers {
+		_, token, _ := strings.Cut(header, "earer ")
+		for i := 0; i+12 <= len(token); i += 4 {
+			if part := token[i : i+12]; strings.Contains(texts, part) {
+				t.Errorf("%q, a part of the token, shows in the log or the answer", part)
+				return
+			}
+		}
+	}
+}
+
+type response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// send sends a request whose header lines go out exactly as they are.
+func send(t *testing.T, addr net.Addr, c testCase) *response {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	method := c.method
+	if method == "" {
+		method = "GET"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: api.example.test\r\nConnection: close\r\n", method, c.path)
+	for _, h := range c.headers {
+		b.WriteString(h + "\r\n")
+	}
+	if c.body != "" {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(c.body))
+	}
+	b.WriteString("\r\n" + c.body)
+	go func() { _, _ = io.WriteString(conn, b.String()) }()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &response{resp.StatusCode, resp.Header, body}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
