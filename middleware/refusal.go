@@ -57,7 +57,8 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 }
 
 // refusalWriter keeps an error handler from turning a refusal into a success,
-// by a status of its own or by writing nothing at all.
+// by a status of its own or by writing nothing at all. It has no Unwrap: to
+// flush the writer below it would send a status of 200.
 type refusalWriter struct {
 	http.ResponseWriter
 	status  int
@@ -82,9 +83,6 @@ func (w *refusalWriter) finish() {
 		w.WriteHeader(w.status)
 	}
 }
-
-// Unwrap lets http.ResponseController through.
-func (w *refusalWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // challenge builds a Bearer challenge (RFC 6750 section 3) of name-value pairs;
 // empty values are left out. Every value is known to be quotable.

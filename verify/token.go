@@ -75,9 +75,10 @@ func (t *Token) Scopes() iter.Seq[string] {
 // HasScope reports whether the token has the scope, compared as RFC 6749
 // section 3.3 has it: whole and case-sensitively.
 func (t *Token) HasScope(scope string) bool {
-	for s := range t.Scopes() {
-		if s == scope {
-			return true
+	for rest := t.Scope; rest != ""; {
+		var s string
+		if s, rest, _ = strings.Cut(rest, " "); s == scope {
+			return scope != ""
 		}
 	}
 	return false
@@ -95,7 +96,7 @@ func (t *Token) HasPermission(permission string) bool {
 // Issuers that give such clients a subject of their own, as Keycloak does for
 // service accounts, need a condition of their own.
 func (t *Token) IsMachine() bool {
-	return t.ClientID != "" && (t.Subject == t.ClientID || t.Subject == t.ClientID+"@clients")
+	return t.ClientID != "" && strings.TrimSuffix(t.Subject, "@clients") == t.ClientID
 }
 
 // LogValue shows whose token it is and nothing more.

@@ -1,0 +1,118 @@
+package middleware_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/bearerkit/bearerkit/adapters/httpauth"
+	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// The whole way: an issuer, a verifier, the application's user, a route that
+// wants a scope.
+func Example() {
+	issuer := verifytest.NewServer() // in production: your authorization server
+	defer issuer.Close()
+
+	verifier, err := verify.New(verify.Config{
+		Issuer:   issuer.Issuer(),
+		Audience: []string{issuer.Audience()},
+		Keys:     jwks.Discover(issuer.Issuer()),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer verifier.Close()
+
+	type User struct{ Name string }
+	auth, err := middleware.New(verifier, middleware.Config{
+		User: middleware.Resolve(func(ctx context.Context, t *verify.Token) (User, error) {
+			if t.Subject != "user_1" {
+				return User{}, middleware.ErrNoUser
+			}
+			return User{Name: "Ada"}, nil
+		}),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := middleware.UserFrom[User](r.Context())
+		fmt.Fprintln(w, "orders of", user.Name)
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", httpauth.Require(auth, middleware.Scope("orders:read"))(orders))
+
+	for _, scope := range []string{"orders:read", "openid"} {
+		r := httptest.NewRequest("GET", "/orders", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.Token(verifytest.Claims{"sub": "user_1", "scope": scope}))
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Body)
+	}
+	// Output:
+	// 200 orders of Ada
+	//
+	// 403 {"error":"insufficient_scope","error_description":"the token lacks a scope that is required"}
+}
+
+// A handler is tested without any token: the test says who is there.
+func ExampleNewContext() {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		name, _ := middleware.UserFrom[string](r.Context())
+		fmt.Fprint(w, "hello, ", name)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r = r.WithContext(middleware.NewContext(r.Context(), "Ada", &verify.Token{Subject: "user_1"}))
+	w := httptest.NewRecorder()
+	handler(w, r)
+	fmt.Println(w.Body)
+	// Output: hello, Ada
+}
+
+// The wrong way: a resolver that answers every trouble with ErrNoUser logs
+// users out when the database is down. ErrNoUser means that the user does not
+// exist; anything else is returned as it is and becomes 503.
+func ExampleResolve_wrong() {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	verifier, err := verify.New(verify.Config{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Discover(issuer.Issuer())})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer verifier.Close()
+	database := func(context.Context, *verify.Token) (string, error) { return "", fmt.Errorf("connection refused") }
+
+	wrong := middleware.Resolve(func(ctx context.Context, t *verify.Token) (string, error) {
+		user, err := database(ctx, t)
+		if err != nil {
+			return "", middleware.ErrNoUser // says something about the user that nobody knows
+		}
+		return user, nil
+	})
+	right := middleware.Resolve(database)
+
+	for _, resolver := range []middleware.Resolver{wrong, right} {
+		auth, err := middleware.New(verifier, middleware.Config{User: resolver})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.Token(nil))
+		_, refusal := auth.Require().Decide(r)
+		fmt.Println(refusal.Status, refusal.Description)
+	}
+	// Output:
+	// 401 the token's subject is no user
+	// 503 the user cannot be looked up at the moment
+}
