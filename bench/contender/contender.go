@@ -1,0 +1,29 @@
+package contender
+
+import (
+	"context"
+
+	"github.com/bearerkit/bearerkit/bench/token"
+)
+
+// Verify checks a token and returns nil if it is good.
+type Verify func(ctx context.Context, raw string) error
+
+// A Contender is one library.
+type Contender struct {
+	Name string
+	// New sets the library up for the tokens of one issuer. What it starts
+	// ends with ctx.
+	New func(ctx context.Context, is *token.Issuer) (Verify, error)
+}
+
+// All are the kit and its peers, the kit first.
+var All = []Contender{
+	{"bearerkit", kit},
+	{"keyfunc + golang-jwt", keyfuncGolangJWT},
+	{"go-oidc", goOIDC},
+	{"zitadel/oidc", zitadel},
+	{"jwx v3", jwx},
+	{"hashicorp/cap", hashicorpCap},
+	{"auth0/go-jwt-middleware v3", auth0},
+}
