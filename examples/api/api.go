@@ -137,6 +137,7 @@ func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
 // credentials where the path does: who may not use a path is not told what can
 // be done with it.
 func (a *api) otherMethod(w http.ResponseWriter, r *http.Request) {
+	w.Header().Del("Allow") // some frameworks have set it, each its own
 	var allow []string
 	level := open
 	for _, route := range a.routes {

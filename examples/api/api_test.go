@@ -1,0 +1,323 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// start serves the API on every framework, out of one environment.
+func start(t *testing.T, env map[string]string) map[string]*httptest.Server {
+	t.Helper()
+	s, faults := readSettings(func(name string) string { return env[name] })
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	servers := map[string]*httptest.Server{}
+	for name, mount := range frameworks {
+		v, err := verify.New(s.verifier())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { v.Close() })
+		auth, err := middleware.New(v, s.middleware())
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers[name] = httptest.NewServer(mount(newAPI(auth)))
+		t.Cleanup(servers[name].Close)
+	}
+	return servers
+}
+
+// call returns an answer as one text: status, the headers that matter, body.
+func call(t *testing.T, base, method, path, token string) string {
+	t.Helper()
+	r, err := http.NewRequest(method, base+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintln(resp.StatusCode)
+	for _, h := range []string{"WWW-Authenticate", "Content-Type", "Cache-Control", "Retry-After", "Allow", "Location"} {
+		for _, v := range resp.Header.Values(h) {
+			text += h + ": " + v + "\n"
+		}
+	}
+	return text + string(body)
+}
+
+// TestContract walks through the routes on every framework; the answers are
+// exact.
+func TestContract(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	servers := start(t, map[string]string{"ISSUER": issuer.Issuer(), "AUDIENCE": issuer.Audience(), "USERS": "user_1"})
+	type claims = verifytest.Claims
+	reader := issuer.Token(claims{"scope": "orders:read"})
+	writer := issuer.Token(claims{"scope": "orders:write"})
+	member := issuer.Token(claims{"scope": nil, "client_id": nil, "org_id": "org_9"})
+	recent := issuer.Token(claims{"scope": "a", "client_id": "c", "auth_time": time.Now().Unix() - 10})
+	ghost := issuer.Token(claims{"sub": "ghost"})
+	const (
+		noUser = "401\nWWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"the token's subject is no user\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"invalid_token\",\"error_description\":\"the token's subject is no user\"}"
+		none   = "401\nWWW-Authenticate: Bearer\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"unauthorized\",\"error_description\":\"a bearer token is required\"}"
+		ok     = "200\nContent-Type: application/json\n"
+	)
+	for _, c := range []struct{ method, path, token, want string }{
+		{"GET", "/public", "", ok + `{"public":true}`},
+		{"GET", "/public", "garbage", ok + `{"public":true}`},
+		{"GET", "/livez", "", ok + `{"live":true}`},
+		{"GET", "/readyz", "", ok + `{"ready":true}`},
+		{"GET", "/api/protected", "", none},
+		{"GET", "/api/protected", member, ok + `{"sub":"user_1","org_id":"org_9","user":{"id":"user_1"}}`},
+		{"GET", "/api/sensitive", member, ok + `{"sub":"user_1","org_id":"org_9","user":{"id":"user_1"}}`},
+		{"GET", "/api/protected", ghost, noUser},
+		{"GET", "/api/optional", "", ok + `{"user":null}`},
+		{"GET", "/api/optional", reader, ok + `{"user":{"id":"user_1"}}`},
+		{"GET", "/api/optional", ghost, noUser},
+		{"GET", "/api/orders", reader, ok + `{"orders":[{"id":"order_1","total":1200},{"id":"order_2","total":3400}]}`},
+		{"GET", "/api/orders", writer, "403\nWWW-Authenticate: Bearer error=\"insufficient_scope\", error_description=\"the token lacks a scope that is required\", scope=\"orders:read\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"insufficient_scope\",\"error_description\":\"the token lacks a scope that is required\"}"},
+		{"GET", "/api/orders", ghost, noUser},
+		{"POST", "/api/orders", writer, "201\nContent-Type: application/json\n" + `{"created":true}`},
+		{"GET", "/api/stepup", recent, ok + `{"sub":"user_1","client_id":"c","scope":"a","user":{"id":"user_1"}}`},
+		{"GET", "/api/stepup", reader, "401\nWWW-Authenticate: Bearer error=\"insufficient_user_authentication\", error_description=\"a more recent authentication is required\", max_age=\"300\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"insufficient_user_authentication\",\"error_description\":\"a more recent authentication is required\"}"},
+		{"GET", "/.well-known/oauth-protected-resource", "", "404\nContent-Type: application/json\n{\"error\":\"not_found\",\"error_description\":\"this resource has no metadata\"}"},
+		// What is no route of the contract is alike as well.
+		{"HEAD", "/api/protected", "", "401\nWWW-Authenticate: Bearer\nContent-Type: application/json\nCache-Control: no-store\n"},
+		{"HEAD", "/api/protected", reader, ok},
+		{"OPTIONS", "/api/protected", "", none},
+		{"TRACE", "/api/protected", "", none},
+		{"BREW", "/api/protected", "", none},
+		{"DELETE", "/api/orders", "", none},
+		{"DELETE", "/api/orders", reader, "405\nContent-Type: application/json\nAllow: GET, HEAD, POST\n{\"error\":\"method_not_allowed\"}"},
+		{"BREW", "/api/orders", reader, "405\nContent-Type: application/json\nAllow: GET, HEAD, POST\n{\"error\":\"method_not_allowed\"}"},
+		{"POST", "/public", "", "405\nContent-Type: application/json\nAllow: GET, HEAD\n{\"error\":\"method_not_allowed\"}"},
+		{"POST", "/api/optional", "garbage", "401\n…"},
+		{"GET", "/nowhere", "", "404\nContent-Type: application/json\n{\"error\":\"not_found\"}"},
+		{"GET", "/api/protected/", "", "404\nContent-Type: application/json\n{\"error\":\"not_found\"}"},
+		{"GET", "//api/protected", "", "404\nContent-Type: application/json\n{\"error\":\"not_found\"}"},
+		{"GET", "/public/../api/protected", "", "404\nContent-Type: application/json\n{\"error\":\"not_found\"}"},
+	} {
+		for name, s := range servers {
+			got := call(t, s.URL, c.method, c.path, c.token)
+			if start, cut := strings.CutSuffix(c.want, "…"); got != c.want && !(cut && strings.HasPrefix(got, start)) {
+				t.Errorf("%s: %s %s:\n%s\nwant:\n%s", name, c.method, c.path, got, c.want)
+			}
+		}
+	}
+}
+
+func TestMetadataRoute(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	want := `200
+Content-Type: application/json
+{"resource":"https://api.example.test/v1","authorization_servers":["` + issuer.Issuer() + `"],"scopes_supported":["orders:read","orders:write"],"bearer_methods_supported":["header"]}`
+	for name, s := range start(t, map[string]string{"ISSUER": issuer.Issuer(), "AUDIENCE": "a", "RESOURCE": "https://api.example.test/v1"}) {
+		for _, path := range []string{"/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/v1"} {
+			if got := call(t, s.URL, "GET", path, ""); got != want {
+				t.Errorf("%s %s: %s", name, path, got)
+			}
+		}
+	}
+}
+
+func TestIssuerDown(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	tok := issuer.Token(nil)
+	issuer.Down()
+	servers := start(t, map[string]string{"ISSUER": issuer.Issuer(), "AUDIENCE": issuer.Audience()})
+	for name, s := range servers {
+		for path, want := range map[string]string{
+			"/livez":         "200\nContent-Type: application/json\n" + `{"live":true}`,
+			"/readyz":        "503\nContent-Type: application/json\nRetry-After: 1\n" + `{"ready":false}`,
+			"/api/protected": "503\nContent-Type: application/json\nCache-Control: no-store\nRetry-After: 1\n" + `{"error":"temporarily_unavailable","error_description":"the token cannot be verified at the moment"}`,
+		} {
+			if got := call(t, s.URL, "GET", path, tok); got != want {
+				t.Errorf("%s %s: %s", name, path, got)
+			}
+		}
+	}
+	issuer.Up()
+	for name, s := range servers {
+		deadline := time.Now().Add(10 * time.Second)
+		for !strings.HasPrefix(call(t, s.URL, "GET", "/api/protected", tok), "200") {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s does not recover", name)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	good := map[string]string{"ISSUER": "https://issuer.test", "AUDIENCE": "a"}
+	for _, c := range []struct{ changes, want string }{
+		{"", ""},
+		{"ISSUER=", ""},
+		{"ISSUER= AUDIENCE=", ""},
+		{"LEEWAY=0", ""},
+		{"LEEWAY=1m", ""},
+		{"ISSUER=https://a.test,https://b.test", ""},
+		{"INTROSPECTION=off DPOP=off REDIS_URL=off", ""},
+		{"ALGORITHMS=ES256,Ed25519", ""},
+		{"FRAMEWORK=rails", "FRAMEWORK"},
+		{"LEEWAY=soon", "LEEWAY"},
+		{"LEEWAY=-5s", "LEEWAY"},
+		{"LEEWAY=48h", "LEEWAY"},
+		{"AUDIENCE=", "AUDIENCE"},
+		{"AUDIENCE=a,,b", "AUDIENCE"},
+		{"ISSUER=not_a_url", "ISSUER"},
+		{"ISSUER=http://issuer.test", "ISSUER"},
+		{"ISSUER=https://a.test,https://a.test", "ISSUER"},
+		{"ALGORITHMS=none", "ALGORITHMS"},
+		{"ALGORITHMS=HS256,RS256", "ALGORITHMS"},
+		{"ALGORITHMS=XX999", "ALGORITHMS"},
+		{"TOKEN_TYPE=banana", "TOKEN_TYPE"},
+		{"INTROSPECTION=sometimes", "CLIENT_ID INTROSPECTION"},
+		{"INTROSPECTION=always", "CLIENT_ID INTROSPECTION"},
+		{"INTROSPECTION=always CLIENT_ID=x INTROSPECTION_TTL=x", "CLIENT_ID INTROSPECTION INTROSPECTION_TTL"},
+		{"CLIENT_AUTH=smoke", "CLIENT_AUTH"},
+		{"CLIENT_AUTH=post", "CLIENT_AUTH"},
+		{"DPOP=perhaps", "DPOP"},
+		{"DPOP=required", "DPOP"},
+		{"ISSUER=https://a.test,https://b.test JWKS_URL=https://a.test/jwks", "JWKS_URL"},
+		{"ISSUER= JWKS_URL=https://a.test/jwks", "JWKS_URL"},
+		{"JWKS_URL=ftp://x", "JWKS_URL"},
+		{"RESOURCE=::::", "RESOURCE"},
+		{"REDIS_URL=http://nope", "REDIS_URL"},
+		{"REDIS_URL=redis://127.0.0.1:6379", "REDIS_URL"},
+		{"USERS=,", "USERS"},
+		{"AUDIENCE= LEEWAY=soon FRAMEWORK=rails TOKEN_TYPE=banana DPOP=perhaps INTROSPECTION=sometimes ALGORITHMS=none RESOURCE=x", "ALGORITHMS AUDIENCE CLIENT_ID DPOP FRAMEWORK INTROSPECTION LEEWAY RESOURCE TOKEN_TYPE"},
+	} {
+		env := map[string]string{}
+		for name, value := range good {
+			env[name] = value
+		}
+		for _, change := range strings.Fields(c.changes) {
+			name, value, _ := strings.Cut(change, "=")
+			env[name] = value
+		}
+		_, lines := readSettings(func(name string) string { return env[name] })
+		var names []string
+		for _, l := range lines {
+			name, _, found := strings.Cut(l, ": ")
+			if !found || strings.Contains(l, "\n") {
+				t.Errorf("%s: %q is no line that begins with a variable", c.changes, l)
+			}
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%s: faults in %q, want %q: %q", c.changes, got, c.want, lines)
+		}
+	}
+}
+
+// TestProgram runs the program as a new user does: no environment, one token
+// out of its output, SIGTERM.
+func TestProgram(t *testing.T) {
+	if os.Getenv("BEARERKIT_RUN_MAIN") != "" {
+		main()
+	}
+	command := func(env ...string) *exec.Cmd {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestProgram$")
+		cmd.Env = append([]string{"BEARERKIT_RUN_MAIN=1", "ADDR=127.0.0.1:0"}, env...)
+		return cmd
+	}
+	for framework := range frameworks {
+		t.Run(framework, func(t *testing.T) {
+			cmd := command("FRAMEWORK=" + framework)
+			stdout, _ := cmd.StdoutPipe()
+			stderr, _ := cmd.StderrPipe()
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer cmd.Process.Kill()
+			base := find(t, stderr, `listening on (http://\S+)`)
+			tok := find(t, stdout, `(eyJ[\w-]+\.[\w-]+\.[\w-]+)`)
+			go io.Copy(io.Discard, stdout)
+			go io.Copy(io.Discard, stderr)
+			if got := call(t, base, "GET", "/api/protected", tok); !strings.HasPrefix(got, "200") {
+				t.Errorf("the first token printed: %s", got)
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- cmd.Wait() }()
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Errorf("SIGTERM: %v", err)
+				}
+			case <-time.After(5 * time.Second):
+				t.Error("still running 5 s after SIGTERM")
+			}
+		})
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, addr := range []string{taken.Addr().String(), "127.0.0.1:99999", "nonsense"} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestProgram$")
+		cmd.Env = []string{"BEARERKIT_RUN_MAIN=1", "ADDR=" + addr, "LEEWAY=soon"}
+		out, err := cmd.CombinedOutput()
+		cancel()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !regexp.MustCompile(`(?m)^ADDR: `).Match(out) || !regexp.MustCompile(`(?m)^LEEWAY: `).Match(out) {
+			t.Errorf("ADDR=%s: %v: %s", addr, err, out)
+		}
+	}
+}
+
+// find reads until a line matches and returns the group.
+func find(t *testing.T, r io.Reader, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	b := bufio.NewReader(r)
+	for {
+		line, err := b.ReadString('\n')
+		if m := re.FindStringSubmatch(line); m != nil {
+			return m[1]
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+	}
+}
