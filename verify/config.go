@@ -134,6 +134,25 @@ type issuer struct {
 // (see [Faults]) and starts nothing unless there is none. Then it starts the
 // key sources, but does not wait for them: see [Verifier.Ready].
 func New(c Config) (*Verifier, error) {
+	v, err := c.prepare()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range v.sources {
+		_, _ = k.KeySet() // starts it; whether it has keys already is no matter here
+	}
+	return v, nil
+}
+
+// Validate reports every fault of the configuration, as [New] does, and starts
+// nothing. New calls it; it is for programs that check settings of their own
+// beside these and want to name all faults at once.
+func (c Config) Validate() error {
+	_, err := c.prepare()
+	return err
+}
+
+func (c Config) prepare() (*Verifier, error) {
 	var bad faults
 	v := &Verifier{
 		issuers: map[string]*issuer{},
@@ -206,9 +225,6 @@ func New(c Config) (*Verifier, error) {
 	}
 	if len(bad) > 0 {
 		return nil, fmt.Errorf("verify: invalid configuration: %w", errors.Join(bad...))
-	}
-	for _, k := range v.sources {
-		k.KeySet() // starts it; whether it has keys already is no matter here
 	}
 	return v, nil
 }

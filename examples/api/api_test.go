@@ -47,6 +47,20 @@ func start(t *testing.T, env map[string]string) map[string]*httptest.Server {
 	return servers
 }
 
+// whenReady waits until every server is ready.
+func whenReady(t *testing.T, servers map[string]*httptest.Server) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for name, s := range servers {
+		for !strings.HasPrefix(call(t, s.URL, "GET", "/readyz", ""), "200") {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is not ready", name)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
 // call returns an answer as one text: status, the headers that matter, body.
 func call(t *testing.T, base, method, path, token string) string {
 	t.Helper()
@@ -81,6 +95,7 @@ func TestContract(t *testing.T) {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()
 	servers := start(t, map[string]string{"ISSUER": issuer.Issuer(), "AUDIENCE": issuer.Audience(), "USERS": "user_1"})
+	whenReady(t, servers)
 	type claims = verifytest.Claims
 	reader := issuer.Token(claims{"scope": "orders:read"})
 	writer := issuer.Token(claims{"scope": "orders:write"})
@@ -169,13 +184,10 @@ func TestIssuerDown(t *testing.T) {
 		}
 	}
 	issuer.Up()
+	whenReady(t, servers)
 	for name, s := range servers {
-		deadline := time.Now().Add(10 * time.Second)
-		for !strings.HasPrefix(call(t, s.URL, "GET", "/api/protected", tok), "200") {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s does not recover", name)
-			}
-			time.Sleep(20 * time.Millisecond)
+		if got := call(t, s.URL, "GET", "/api/protected", tok); !strings.HasPrefix(got, "200") {
+			t.Errorf("%s does not recover: %s", name, got)
 		}
 	}
 }

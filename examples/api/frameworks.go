@@ -93,6 +93,10 @@ func onEcho(a *api) http.Handler {
 			guards = append(guards, echoauth.Require(a.auth, r.requirements...))
 		}
 		m.Add(r.method, r.path, echo.WrapHandler(r.handler), guards...)
+		if r.method == http.MethodGet {
+			// echo alone would answer OPTIONS with 204.
+			m.OPTIONS(r.path, echo.WrapHandler(http.HandlerFunc(a.otherMethod)))
+		}
 	}
 	standard := m.HTTPErrorHandler
 	m.HTTPErrorHandler = func(c *echo.Context, err error) {
