@@ -1,0 +1,196 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+const (
+	// Metadata is read again when it is older than its own lifetime, but not
+	// more often than this.
+	minMetadataLifetime = 10 * time.Second
+)
+
+// A fetcher asks the issuer. It belongs to the refresher's goroutine alone,
+// and remembers what the next request can build on.
+type fetcher struct {
+	client       *http.Client
+	issuer       string
+	discover     bool // url comes from the issuer's metadata
+	insecureHTTP bool
+
+	url      string // of the key set; empty until it is discovered
+	etag     string // of the answer that set came in
+	set      *verify.KeySet
+	keys     []verify.Key
+	skipped  []verify.SkippedKey
+	lifetime time.Duration
+
+	asked         time.Time // when metadata was last asked for
+	metadataUntil time.Time // when the metadata at hand is to be read again
+	metadataErr   error     // why the last metadata was not used
+	discoverFirst bool      // the key set's URL did not answer
+
+	lastAnswer string // what came back last, for Health
+}
+
+// An outcome is a good answer, or the confirmation of the last one.
+type outcome struct {
+	url         string
+	set         *verify.KeySet
+	keys        []verify.Key
+	skipped     []verify.SkippedKey
+	lifetime    time.Duration
+	notModified bool
+	metadataErr error
+}
+
+// fetch makes one attempt to get the newest key set. demanded says that a token
+// names a key which is not in the set at hand.
+func (f *fetcher) fetch(ctx context.Context, demanded bool) (*outcome, error) {
+	discovered := false
+	if f.discover && (f.url == "" || f.discoverFirst || !time.Now().Before(f.metadataUntil)) {
+		again := f.discoverFirst
+		f.discoverFirst = false
+		err := f.rediscover(ctx)
+		switch {
+		case err == nil:
+		case f.url == "":
+			return nil, err
+		case again && isTimeoutError(err):
+			// Neither answers. Waiting for both each time would only
+			// make it longer until the first is asked again.
+			return nil, err
+		}
+		discovered = true
+	}
+	before := f.set
+	out, err := f.fetchKeys(ctx)
+	if !f.discover || discovered || !f.mayHaveMoved(err, demanded, before) {
+		return out, err
+	}
+	// The key set may have moved: metadata says where to.
+	old := f.url
+	if f.rediscover(ctx) != nil || f.url == old {
+		if out != nil {
+			out.metadataErr = f.metadataErr
+		}
+		return out, err
+	}
+	return f.fetchKeys(ctx)
+}
+
+// mayHaveMoved reports whether what came from the key set's URL is a reason to
+// read the metadata now.
+func (f *fetcher) mayHaveMoved(err error, demanded bool, before *verify.KeySet) bool {
+	lately := time.Since(f.asked) < minMetadataLifetime
+	if err == nil {
+		// Nothing new where a token promised some.
+		return demanded && f.set == before && !lately
+	}
+	var e *fetchError
+	switch {
+	case !errors.As(err, &e):
+		return true // an answer, but no key set
+	case e.timeout:
+		// The next attempt begins with the metadata: this one has lasted
+		// long enough.
+		f.discoverFirst = true
+		return false
+	case e.status == http.StatusTooManyRequests || e.status >= 500:
+		return !lately && e.retryAfter == 0
+	}
+	return true
+}
+
+// rediscover reads the issuer's metadata. The first document that is good and
+// names a key set counts. If none does, the URL at hand stays.
+func (f *fetcher) rediscover(ctx context.Context) error {
+	f.asked = time.Now()
+	var errs []error
+	for _, url := range wellKnown(f.issuer) {
+		a, err := get(ctx, f.client, url, "", f.seen)
+		if err != nil {
+			errs = append(errs, err)
+			var e *fetchError
+			if errors.As(err, &e) && e.status == 0 && (!e.timeout || f.url != "") || ctx.Err() != nil {
+				break // the other document is on the same host
+			}
+			continue
+		}
+		m, err := parseMetadata(a.body, f.issuer, f.insecureHTTP)
+		if err != nil {
+			errs = append(errs, &documentError{url, err})
+			continue
+		}
+		if m.jwksURI != f.url {
+			f.url, f.etag = m.jwksURI, ""
+		}
+		f.metadataUntil = f.asked.Add(max(a.lifetime, minMetadataLifetime))
+		f.metadataErr = nil
+		return nil
+	}
+	err := errors.Join(errs...)
+	f.metadataErr = fmt.Errorf("metadata: %w", err)
+	f.metadataUntil = f.asked.Add(minMetadataLifetime)
+	return f.metadataErr
+}
+
+// fetchKeys reads the key set.
+func (f *fetcher) fetchKeys(ctx context.Context) (*outcome, error) {
+	a, err := get(ctx, f.client, f.url, f.etag, f.seen)
+	if err != nil {
+		return nil, err
+	}
+	if a.notModified {
+		if a.said {
+			f.lifetime = a.lifetime
+		}
+		return f.outcome(true), nil
+	}
+	keys, skipped, err := parse(a.body)
+	if err != nil {
+		return nil, &documentError{f.url, err}
+	}
+	set, more := verify.NewKeySet(keys)
+	skipped = append(skipped, more...)
+	if set.Len() == 0 {
+		if len(skipped) > 0 {
+			return nil, &documentError{f.url, fmt.Errorf("no key in it can be used (%d skipped, the first: %s)", len(skipped), skipped[0].Reason)}
+		}
+		return nil, &documentError{f.url, errors.New("an empty key set")}
+	}
+	// The same keys are the same set, so that whoever remembers what a set
+	// has verified need not forget it.
+	if f.set == nil || !f.set.Equal(set) {
+		f.set = set
+	}
+	f.keys, f.skipped, f.etag, f.lifetime = keys, skipped, a.etag, a.lifetime
+	return f.outcome(false), nil
+}
+
+func (f *fetcher) outcome(notModified bool) *outcome {
+	return &outcome{f.url, f.set, f.keys, f.skipped, f.lifetime, notModified, f.metadataErr}
+}
+
+func (f *fetcher) seen(what string) { f.lastAnswer = what }
+
+// A documentError says what is wrong with a document that did come.
+type documentError struct {
+	url   string
+	cause error
+}
+
+func (e *documentError) Error() string { return e.url + ": " + e.cause.Error() }
+
+func (e *documentError) Unwrap() error { return e.cause }
+
+func isTimeoutError(err error) bool {
+	var e *fetchError
+	return errors.As(err, &e) && e.timeout
+}

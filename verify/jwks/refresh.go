@@ -1,0 +1,238 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// run is the refresher: the one goroutine that asks the issuer, until the
+// source is closed.
+func (s *Source) run() {
+	stop := context.AfterFunc(s.ctx, func() { s.Close() })
+	defer stop()
+	if s.own != nil {
+		// A connection may have become idle after Close.
+		defer s.own.CloseIdleConnections()
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for s.ctx.Err() == nil {
+		a, pause := s.due()
+		if a != nil {
+			began := time.Now()
+			out, err := s.fetcher.fetch(s.ctx, a.demanded)
+			s.finish(a, began, out, err)
+			continue
+		}
+		timer.Reset(pause)
+		select {
+		case <-timer.C:
+		case <-s.wake:
+		case <-s.ctx.Done():
+		}
+	}
+	// Whoever awaits a fetch sees that the source has ended by itself.
+}
+
+// due returns the fetch to make now, or how long there is nothing to do.
+func (s *Source) due() (*attempt, time.Duration) {
+	var logs logs
+	defer func() { logs.write(s) }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	v := s.view.Load()
+	if v.set != nil && s.report.state != StateStale && !now.Before(v.until) {
+		s.becomeStale(v, now, &logs)
+	}
+	if s.plan.fetching == nil && !now.Before(s.plan.next) {
+		s.plan.fetching = newAttempt(now, false)
+	}
+	if a := s.plan.fetching; a != nil {
+		s.report.counters.Fetches++
+		return a, 0
+	}
+	at := s.plan.next
+	if v.set != nil && v.until.Before(at) && now.Before(v.until) {
+		at = v.until
+	}
+	return nil, at.Sub(now)
+}
+
+// finish records how a fetch ended, plans the next and lets those go who await
+// this one.
+func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
+	s.mu.Lock()
+	var logs logs
+	now := time.Now()
+	v := s.view.Load()
+	p := &s.plan
+	p.fetching = nil
+	changed := false
+	switch {
+	case s.closed || s.ctx.Err() != nil:
+		err, out = errClosed, nil
+	case err != nil:
+		err = fmt.Errorf("jwks: %w", err)
+		var e *fetchError
+		var wait time.Duration
+		if errors.As(err, &e) {
+			wait = e.retryAfter
+		}
+		_, unusable := v.keySet(now)
+		p.hasFailed(now, err, wait, unusable == nil)
+		if a.demanded {
+			p.refund()
+		}
+		s.view.Store(&view{v.set, v.fetched, v.until, err})
+		s.noteFailure(v, now, err, &logs)
+	default:
+		if v.set != nil && v.set.Equal(out.set) {
+			out.set = v.set // the same set, for those who remember it
+		}
+		changed = v.set != out.set
+		s.view.Store(&view{set: out.set, fetched: began, until: began.Add(s.config.MaxStale)})
+		p.succeeded(began, now, min(out.lifetime, s.config.MaxStale))
+		s.noteSuccess(v, now, began, out, &logs)
+	}
+	s.report.lastAttempt, s.report.lastAnswer = now, s.fetcher.lastAnswer
+	s.report.url = s.fetcher.url
+	a.err = err
+	s.mu.Unlock()
+	close(a.done)
+	logs.write(s)
+	if out != nil && s.config.Snapshot != "" {
+		s.saveSnapshot(out, began, changed)
+	}
+}
+
+// errNotYet is returned when a fetch takes longer than a request should wait.
+var errNotYet = errors.New("jwks: the issuer has not answered yet")
+
+// Refresh returns a newer key set if the issuer has one that good accepts, as
+// far as it can be asked: see the package's documentation. The error says that
+// there is no usable set, or that the issuer could not be asked.
+func (s *Source) Refresh(ctx context.Context, good func(*verify.KeySet) bool) (*verify.KeySet, error) {
+	set, err := s.KeySet()
+	if err == nil && good(set) {
+		return set, nil
+	}
+	if s.view.Load() == nil {
+		return nil, err // it could not be started
+	}
+	arrived := time.Now()
+	a, patience, err := s.join(arrived)
+	if a == nil {
+		return s.settle(good, err)
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("jwks: gave up awaiting the key set: %w", context.Cause(ctx))
+		case <-limit.C:
+			return s.settle(good, errNotYet)
+		case <-s.ctx.Done():
+			return nil, errClosed
+		}
+		set, err := s.KeySet()
+		switch {
+		case err == nil && good(set):
+			return set, nil
+		case a.err != nil:
+			return nil, a.err
+		case err != nil || !a.begun.Before(arrived):
+			return set, err
+		}
+		// The fetch began before the request came, so it may have missed
+		// what the request is about. One that begins now cannot.
+		if a, err = s.ask(); a == nil {
+			return s.settle(good, err)
+		}
+	}
+}
+
+// settle is the answer for a request that has nothing to wait for, or no longer.
+func (s *Source) settle(good func(*verify.KeySet) bool, cause error) (*verify.KeySet, error) {
+	set, err := s.KeySet()
+	if err == nil && cause != nil && !good(set) {
+		return nil, cause
+	}
+	return set, err
+}
+
+// join returns the attempt that a request may await, and for how long at most.
+// Without one, the error says why the issuer cannot be asked; without either,
+// the set at hand is all there is.
+func (s *Source) join(now time.Time) (*attempt, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &s.plan
+	patience := fetchTimeout
+	if p.failures > 0 {
+		if _, err := s.view.Load().keySet(now); err != nil {
+			// Every request is in want of a set. None waits while the
+			// issuer is ill: they would only pile up.
+			return nil, 0, err
+		}
+		patience = failingPatience
+	}
+	if p.fetching != nil && !s.closed {
+		return p.fetching, patience, nil
+	}
+	a, err := s.demand(now)
+	return a, patience, err
+}
+
+// failingPatience bounds how long a request waits for the next try after one
+// that has failed.
+const failingPatience = time.Second
+
+// ask is join for a request that has waited already.
+func (s *Source) ask() (*attempt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := &s.plan; p.fetching != nil && !s.closed {
+		return p.fetching, nil
+	}
+	return s.demand(time.Now())
+}
+
+// demand starts a fetch because a request needs one, if it may.
+func (s *Source) demand(now time.Time) (*attempt, error) {
+	p := &s.plan
+	s.report.counters.Demands++
+	switch {
+	case s.closed:
+		return nil, errClosed
+	case p.failures > 0:
+		if p.hasten(p.failed, askedBackoff) {
+			s.poke()
+		}
+		if now.Before(p.next) {
+			return nil, p.lastErr
+		}
+		p.fetching = newAttempt(now, false) // the retry that is due anyway
+	case p.spend(now):
+		p.fetching = newAttempt(now, true)
+	default:
+		s.report.counters.Declined++
+		return nil, nil
+	}
+	s.poke()
+	return p.fetching, nil
+}
+
+// poke makes the refresher look at the plan again.
+func (s *Source) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,226 @@
+package jwks
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/bearerkit/bearerkit/internal/strictjson"
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// snapshotInterval is how often a set that stays the same is written again, to
+// keep the time in the file young.
+const snapshotInterval = 5 * time.Minute
+
+// maxSnapshot bounds the file in bytes. Keys come without their certificates
+// there, so that it is smaller than what they were read from.
+const maxSnapshot = 2 * maxBody
+
+// A snapshotFile holds the last good keys of one issuer. It is a JWK Set with
+// two members more: whose keys they are, and when the issuer confirmed them.
+type snapshotFile struct {
+	path    string
+	issuer  string
+	written time.Time // the last time that was written
+}
+
+func checkSnapshotPath(path string) string {
+	info, err := os.Stat(filepath.Dir(path))
+	switch {
+	case err != nil || !info.IsDir():
+		return "is not in a directory that exists"
+	}
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		return "is a directory"
+	}
+	return ""
+}
+
+// loadSnapshot returns a first view made of the snapshot, or nil.
+func (s *Source) loadSnapshot(now time.Time, logs *logs) *view {
+	keys, at, err := s.snapshot.load(now, s.config.MaxStale)
+	var set *verify.KeySet
+	if err == nil {
+		set, _ = verify.NewKeySet(keys)
+		if set.Len() == 0 {
+			err = errors.New("refused: no key in it can be used")
+		}
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil // the first start
+	case err != nil:
+		s.noteSnapshot(err, logs)
+		return nil
+	}
+	s.report.fromSnapshot = true
+	logs.add(slog.LevelInfo, "key set read from the snapshot", "file", s.config.Snapshot, "confirmed", at, keyIDs("keys", set.IDs()))
+	return &view{set: set, fetched: at, until: at.Add(s.config.MaxStale), err: errStarting}
+}
+
+// saveSnapshot writes a confirmed set, if it has changed or it is time.
+func (s *Source) saveSnapshot(out *outcome, at time.Time, changed bool) {
+	interval := min(snapshotInterval, s.config.MaxStale/4)
+	if !changed && !s.snapshot.written.IsZero() && at.Sub(s.snapshot.written) < interval {
+		return
+	}
+	err := s.snapshot.save(out.keys, at)
+	if err == nil {
+		s.snapshot.written = at
+		// It would be refused at the next start: better to know now.
+		err = checkPrivateDir(s.config.Snapshot)
+	}
+	s.mu.Lock()
+	var logs logs
+	s.noteSnapshot(err, &logs)
+	s.mu.Unlock()
+	logs.write(s)
+}
+
+// load reads the file, if it can be trusted: whoever can write it decides whose
+// tokens are good.
+func (f *snapshotFile) load(now time.Time, maxAge time.Duration) ([]verify.Key, time.Time, error) {
+	var at time.Time
+	file, err := openPrivate(f.path)
+	if err != nil {
+		return nil, at, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxSnapshot+1))
+	switch {
+	case err != nil:
+		return nil, at, fmt.Errorf("cannot be read: %w", err)
+	case len(data) > maxSnapshot:
+		return nil, at, errors.New("refused: too long")
+	}
+	var issuer, stamp strictjson.Value
+	err = strictjson.Object(data, func(name []byte, value strictjson.Value) {
+		switch string(name) {
+		case "issuer":
+			issuer = value
+		case "time":
+			stamp = value
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, at, fmt.Errorf("refused: broken: %w", err)
+	case issuer == nil || !issuer.Is(f.issuer):
+		return nil, at, errors.New("refused: not of this issuer")
+	case stamp == nil:
+		return nil, at, errors.New("refused: broken: no time in it")
+	}
+	text, _ := stamp.Text()
+	at, err = time.Parse(time.RFC3339Nano, text)
+	switch {
+	case err != nil:
+		return nil, at, errors.New("refused: broken: no time in it")
+	case at.After(now.Add(time.Minute)):
+		return nil, at, errors.New("refused: from the future")
+	case now.Sub(at) >= maxAge:
+		return nil, at, fmt.Errorf("refused: too old, from %s", at.UTC().Format(time.RFC3339))
+	case at.After(now):
+		at = now
+	}
+	keys, _, err := parse(data)
+	if err != nil {
+		return nil, at, fmt.Errorf("refused: broken: %w", err)
+	}
+	return keys, at, nil
+}
+
+type snapshotDocument struct {
+	Issuer string      `json:"issuer"`
+	Time   time.Time   `json:"time"`
+	Keys   []publicJWK `json:"keys"`
+}
+
+type publicJWK struct {
+	Type      string `json:"kty"`
+	ID        string `json:"kid,omitempty"`
+	Algorithm string `json:"alg,omitempty"`
+	Curve     string `json:"crv,omitempty"`
+	X         string `json:"x,omitempty"`
+	Y         string `json:"y,omitempty"`
+	N         string `json:"n,omitempty"`
+	E         string `json:"e,omitempty"`
+}
+
+func encodeKey(k verify.Key) (publicJWK, error) {
+	j := publicJWK{ID: k.ID, Algorithm: k.Algorithm}
+	b64 := base64.RawURLEncoding.EncodeToString
+	switch p := k.Public.(type) {
+	case *rsa.PublicKey:
+		j.Type, j.N, j.E = "RSA", b64(p.N.Bytes()), b64(big.NewInt(int64(p.E)).Bytes())
+	case *ecdsa.PublicKey:
+		point, err := p.Bytes() // uncompressed: 4, x, y
+		if err != nil {
+			return j, err
+		}
+		half := len(point) / 2
+		j.Type, j.Curve, j.X, j.Y = "EC", p.Curve.Params().Name, b64(point[1:half+1]), b64(point[half+1:])
+	case ed25519.PublicKey:
+		j.Type, j.Curve, j.X = "OKP", "Ed25519", b64(p)
+	default:
+		return j, errors.New("unknown type of key")
+	}
+	return j, nil
+}
+
+// save replaces the file as a whole: another name in the same directory first,
+// down to the disk, and then renamed, so that a crash leaves the old one or the
+// new one. os.CreateTemp makes it for this user alone (0600).
+func (f *snapshotFile) save(keys []verify.Key, at time.Time) (err error) {
+	doc := snapshotDocument{Issuer: f.issuer, Time: at.UTC()}
+	for _, k := range keys {
+		j, err := encodeKey(k)
+		if err != nil {
+			return fmt.Errorf("cannot be written: %w", err)
+		}
+		doc.Keys = append(doc.Keys, j)
+	}
+	data, err := json.Marshal(doc)
+	if err != nil {
+		return fmt.Errorf("cannot be written: %w", err)
+	}
+	dir := filepath.Dir(f.path)
+	temp, err := os.CreateTemp(dir, "."+filepath.Base(f.path)+".*")
+	if err != nil {
+		return fmt.Errorf("cannot be written: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			temp.Close()
+			os.Remove(temp.Name())
+			err = fmt.Errorf("cannot be written: %w", err)
+		}
+	}()
+	if _, err = temp.Write(append(data, '\n')); err != nil {
+		return err
+	}
+	if err = temp.Sync(); err != nil {
+		return err
+	}
+	if err = temp.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(temp.Name(), f.path); err != nil {
+		return err
+	}
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync() // the new name, too, where the system can
+		d.Close()
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package jwks
+
+import (
+	"context"
+	"sync"
+
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// Static is a source of keys that never change: for tests, and for issuers
+// whose keys come with the configuration ([Parse] reads them from a JWK Set).
+// A key that cannot be used is a fault of the configuration here, not one to be
+// skipped; there is nothing to close.
+func Static(keys ...verify.Key) verify.KeySource {
+	s := &static{}
+	s.set, s.skipped = verify.NewKeySet(keys)
+	return s
+}
+
+type static struct {
+	set     *verify.KeySet
+	skipped []verify.SkippedKey
+
+	mu     sync.Mutex
+	issuer string
+}
+
+func (s *static) Bind(issuer string) error {
+	var bad faults
+	for _, k := range s.skipped {
+		bad.add("Static", "%v", k)
+	}
+	if s.set.Len() == 0 && len(s.skipped) == 0 {
+		bad.add("Static", "has no key")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.issuer != "" && s.issuer != issuer {
+		bad.add("Static", "is bound to another issuer already: keys belong to one")
+	}
+	if err := bad.join(); err != nil {
+		return err
+	}
+	s.issuer = issuer
+	return nil
+}
+
+func (s *static) KeySet() (*verify.KeySet, error) { return s.set, nil }
+
+func (s *static) Refresh(context.Context, func(*verify.KeySet) bool) (*verify.KeySet, error) {
+	return s.set, nil
+}
