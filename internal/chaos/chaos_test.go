@@ -1,0 +1,450 @@
+package chaos_test
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+var (
+	length = flag.Duration("chaos.for", 12*time.Second, "how long the chaos lasts")
+	seed   = flag.Uint64("chaos.seed", 0, "the faults' seed; 0 draws one")
+)
+
+// maxAge is the lifetime that the issuer advertises for its key set.
+const maxAge = 2 * time.Second
+
+// A credential is a signing key as the director knows it.
+type credential struct {
+	key       *verifytest.Key
+	published time.Time
+	token     string
+	sameKid   bool // the key took the place of another under its kid
+	// known is set once the service has accepted a token of the key: from
+	// then on nothing may make it refuse one, until the key goes.
+	known atomic.Bool
+	// gone is when the issuer withdrew the key, in Unix nanoseconds, or 0.
+	gone atomic.Int64
+}
+
+// world is the service under test, its issuer and what is the case.
+type world struct {
+	t       *testing.T
+	issuer  *verifytest.Server
+	base    string
+	start   time.Time
+	hostile []string
+
+	mu sync.Mutex
+	// ill is whether the issuer cannot be asked now; illUntil is when it
+	// last got well.
+	ill      bool
+	illUntil time.Time
+	illTime  time.Duration // how long it has been ill in all
+	illSince time.Time
+	current  *credential
+	former   []*credential
+	// spent are the times of what made the service use its budget.
+	spent []time.Time
+
+	answers  sync.Map // "kind status" → *atomic.Int64
+	failures atomic.Int64
+}
+
+func TestChaos(t *testing.T) {
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	r := rand.New(rand.NewPCG(*seed, 1))
+	framework := []string{"nethttp", "chi", "gin", "echo"}[r.IntN(4)]
+	t.Logf("-chaos.seed=%d -chaos.for=%v on %s", *seed, *length, framework)
+
+	w := &world{t: t, issuer: verifytest.NewServer(), start: time.Now()}
+	defer w.issuer.Close()
+	w.issuer.SetHeader(verifytest.JWKS, "Cache-Control", fmt.Sprintf("max-age=%d", int(maxAge/time.Second)))
+	w.publish(w.issuer.Rotate())
+	w.issuer.SetKeys(w.current.key)
+	w.base = run(t, framework, w.issuer)
+	w.prepareHostile()
+	if status := w.call(w.current.token); status != 200 {
+		t.Fatalf("before anything happened: %d", status)
+	}
+	w.current.known.Store(true)
+
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 6 {
+		clients.Go(func() { w.honest(stop) })
+	}
+	clients.Go(func() { w.former401(stop) })
+	for i := range 2 {
+		clients.Go(func() { w.attack(stop, i) })
+	}
+	for end := time.Now().Add(*length); time.Now().Before(end) && w.failures.Load() < 10; {
+		w.event(r)
+	}
+	w.heal()
+	close(stop)
+	clients.Wait()
+	w.checkFetches()
+	w.answers.Range(func(k, v any) bool {
+		t.Logf("%-40s %d", k, v.(*atomic.Int64).Load())
+		return true
+	})
+}
+
+// run builds and starts the example API and returns its address.
+func run(t *testing.T, framework string, issuer *verifytest.Server) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "api")
+	build := exec.Command("go", "build", "-o", bin, "./examples/api")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(bin)
+	cmd.Env = []string{"ADDR=127.0.0.1:0", "FRAMEWORK=" + framework, "ISSUER=" + issuer.Issuer(), "AUDIENCE=" + issuer.Audience()}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	lines := bufio.NewScanner(stderr)
+	re := regexp.MustCompile(`listening on (http://\S+)`)
+	for lines.Scan() {
+		if m := re.FindStringSubmatch(lines.Text()); m != nil {
+			go io.Copy(io.Discard, stderr)
+			return m[1]
+		}
+	}
+	t.Fatal("the API does not listen")
+	return ""
+}
+
+var client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+
+// call returns the status of a call with a token, 0 if there was no answer.
+func (w *world) call(token string) int {
+	req, err := http.NewRequest("GET", w.base+"/api/protected", nil)
+	if err != nil {
+		return 0
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func (w *world) count(kind string, status int) {
+	n, _ := w.answers.LoadOrStore(fmt.Sprint(kind, ": ", status), new(atomic.Int64))
+	n.(*atomic.Int64).Add(1)
+}
+
+func (w *world) broken(format string, args ...any) {
+	w.failures.Add(1)
+	w.t.Errorf("after %v: "+format, append([]any{time.Since(w.start).Round(time.Millisecond)}, args...)...)
+}
+
+// publish makes a key the current one.
+func (w *world) publish(k *verifytest.Key) {
+	c := &credential{key: k, published: time.Now(), sameKid: w.current != nil && w.current.key.ID == k.ID}
+	c.token = w.issuer.Token(verifytest.Claims{"exp": time.Now().Add(time.Hour).Unix()}, verifytest.WithKey(k))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.current != nil {
+		w.former = append(w.former, w.current)
+	}
+	w.current = c
+	w.spent = append(w.spent, c.published) // its first token may ask for a fetch
+}
+
+// settled says since when the issuer has been well, and whether it is.
+func (w *world) settled() (since time.Time, well bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.illUntil, !w.ill
+}
+
+// budgetMayBeSpent reports whether what happened lately can have used the
+// budget of two fetches, with one more each ten seconds.
+func (w *world) budgetMayBeSpent() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, at := range w.spent {
+		if time.Since(at) < 25*time.Second {
+			n++
+		}
+	}
+	return n > 2
+}
+
+// honest calls with the current key's token. Once the service knows the key,
+// every answer is 200. Before that, it notices at once while the issuer is well
+// and the budget lasts, and in any case with the next refresh; what cannot be
+// known because the issuer is ill is 503.
+func (w *world) honest(stop chan struct{}) {
+	for !closed(stop) {
+		w.mu.Lock()
+		c := w.current
+		w.mu.Unlock()
+		sent := time.Now()
+		known := c.known.Load()
+		status := w.call(c.token)
+		w.count("honest", status)
+		since, well := w.settled()
+		switch {
+		case status == 200:
+			c.known.Store(true)
+		case c.gone.Load() != 0:
+			// It was withdrawn while the call was under way.
+		case known:
+			w.broken("a good token under a known key got %d", status)
+		case status == 503:
+			if well && sent.Sub(since) > 3*time.Second {
+				w.broken("503 though the issuer has been well for %v", sent.Sub(since))
+			}
+		case status == 401 && w.budgetMayBeSpent():
+			if d := sent.Sub(later(c.published, since)); well && d > maxAge+2*time.Second {
+				w.broken("a new key is not noticed after %v", d)
+			}
+		case status == 401 && c.sameKid && (!well || sent.Sub(since) < 3*time.Second):
+			// The token was judged by the material that is known. The next
+			// refresh tells.
+		default:
+			w.broken("a good token under a key published %v ago got %d", sent.Sub(c.published), status)
+		}
+		time.Sleep(12 * time.Millisecond)
+	}
+}
+
+// former401 calls with the tokens of keys that were withdrawn: they die within
+// the advertised lifetime and a second, as long as the issuer can be asked.
+func (w *world) former401(stop chan struct{}) {
+	for !closed(stop) {
+		w.mu.Lock()
+		former := append([]*credential(nil), w.former...)
+		w.mu.Unlock()
+		for _, c := range former {
+			gone := c.gone.Load()
+			if gone == 0 {
+				continue
+			}
+			sent := time.Now()
+			status := w.call(c.token)
+			w.count("withdrawn", status)
+			since, well := w.settled()
+			deadline := later(time.Unix(0, gone), since).Add(maxAge + time.Second)
+			if status == 200 && well && sent.After(deadline) {
+				w.broken("a token of a key withdrawn %v ago, with the issuer well for %v, got 200", sent.Sub(time.Unix(0, gone)), sent.Sub(since))
+			}
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+}
+
+// prepareHostile makes tokens that must never pass.
+func (w *world) prepareHostile() {
+	evil := verifytest.NewKey("ES256")
+	claims := verifytest.Claims{"sub": "intruder"}
+	w.hostile = []string{
+		w.issuer.Token(claims, verifytest.WithKey(evil)),
+		w.issuer.Token(claims, verifytest.WithKey(&verifytest.Key{ID: w.current.key.ID, Algorithm: "ES256", Private: evil.Private})),
+		w.issuer.Token(verifytest.Claims{"exp": time.Now().Add(-time.Hour).Unix()}),
+		w.issuer.Token(verifytest.Claims{"aud": "https://other.test"}),
+		w.issuer.Token(verifytest.Claims{"iss": "https://other.test"}),
+		"not.a.token",
+	}
+}
+
+// attack calls with hostile tokens: never 200, never an error of ours but for
+// 503 under a key that nobody can be asked about.
+func (w *world) attack(stop chan struct{}, n int) {
+	for i := n; !closed(stop); i++ {
+		tok := w.hostile[i%len(w.hostile)]
+		status := w.call(tok)
+		w.count("hostile", status)
+		if status != 401 && status != 503 {
+			w.broken("a hostile token got %d", status)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// event lets something happen, and some time pass.
+func (w *world) event(r *rand.Rand) {
+	pause := func(most time.Duration) { time.Sleep(50*time.Millisecond + rand.N(most)) }
+	switch what := r.IntN(8); what {
+	case 0, 1: // rotation: used at once, the old one withdrawn a little later
+		old := w.current
+		k := verifytest.NewKey([]string{"ES256", "EdDSA", "ES384", "PS256"}[r.IntN(4)])
+		w.issuer.SetKeys(old.key, k)
+		w.publish(k)
+		w.t.Logf("%v: rotation to %s", time.Since(w.start).Round(time.Millisecond), k.Algorithm)
+		pause(2 * time.Second)
+		w.withdraw(old, k)
+		pause(time.Second)
+	case 2: // other material under the same kid
+		old := w.current
+		k := verifytest.NewKey(old.key.Algorithm)
+		k.ID = old.key.ID
+		old.gone.Store(time.Now().UnixNano())
+		w.issuer.SetKeys(k)
+		w.publish(k)
+		w.t.Logf("%v: other material under the same kid", time.Since(w.start).Round(time.Millisecond))
+		pause(2 * time.Second)
+	case 3:
+		w.fallIll("down", w.issuer.Down)
+		pause(2 * time.Second)
+		w.perhapsRotate(r)
+		pause(2 * time.Second)
+		w.issuer.Up()
+		w.heal()
+		pause(time.Second)
+	case 4, 5:
+		faults := map[string]verifytest.Fault{
+			"status 500": verifytest.Status(500),
+			"status 204": verifytest.Status(204),
+			"HTML":       verifytest.Body("text/html", "<html>maintenance</html>"),
+			"{}":         verifytest.Body("application/json", "{}"),
+			"no keys":    verifytest.Body("application/json", `{"keys":[]}`),
+			"Keys":       verifytest.Body("application/json", `{"Keys":[]}`),
+			"twice keys": verifytest.Body("application/json", `{"keys":[],"keys":[]}`),
+			"endless":    verifytest.Answer(endless),
+			"cut":        verifytest.Cut(),
+			"hangs":      verifytest.Hang(),
+			"redirects": verifytest.Answer(func(rw http.ResponseWriter, r *http.Request) {
+				http.Redirect(rw, r, "http://localhost:1/", http.StatusFound)
+			}),
+			"another set": verifytest.Body("application/json", `{"keys":[{"kty":"oct","kid":"x","k":"AAAA"}]}`),
+		}
+		names := make([]string, 0, len(faults))
+		for name := range faults {
+			names = append(names, name)
+		}
+		name := names[r.IntN(len(names))]
+		w.fallIll(name, func() { w.issuer.Fail(verifytest.JWKS, faults[name]) })
+		pause(2 * time.Second)
+		w.perhapsRotate(r)
+		pause(2 * time.Second)
+		w.heal()
+		pause(time.Second)
+	case 6: // a flood of unknown kids
+		w.mu.Lock()
+		w.spent = append(w.spent, time.Now(), time.Now(), time.Now())
+		w.mu.Unlock()
+		w.t.Logf("%v: flood", time.Since(w.start).Round(time.Millisecond))
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for i := range 50 {
+					k := verifytest.NewKey("EdDSA")
+					status := w.call(w.issuer.Token(nil, verifytest.WithKey(k)))
+					w.count("flood", status)
+					if status != 401 && status != 503 {
+						w.broken("flood token %d got %d", i, status)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	case 7: // slow, but well
+		w.t.Logf("%v: slow", time.Since(w.start).Round(time.Millisecond))
+		w.issuer.Fail(verifytest.JWKS, verifytest.Slow(300*time.Millisecond))
+		pause(2 * time.Second)
+		w.issuer.Heal()
+	}
+}
+
+// perhapsRotate lets the issuer use a new key before anybody can learn of it.
+func (w *world) perhapsRotate(r *rand.Rand) {
+	if r.IntN(2) == 0 {
+		return
+	}
+	old := w.current
+	k := verifytest.NewKey("ES256")
+	w.issuer.SetKeys(old.key, k)
+	w.publish(k)
+	w.t.Logf("%v: rotation, unseen", time.Since(w.start).Round(time.Millisecond))
+}
+
+func endless(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set("Content-Type", "application/json")
+	io.WriteString(rw, `{"keys":[`)
+	for pad := strings.Repeat(" ", 1<<16); ; {
+		if _, err := io.WriteString(rw, pad); err != nil {
+			return
+		}
+	}
+}
+
+func (w *world) withdraw(old *credential, keep *verifytest.Key) {
+	w.issuer.SetKeys(keep)
+	old.gone.Store(time.Now().UnixNano())
+}
+
+func (w *world) fallIll(what string, how func()) {
+	w.mu.Lock()
+	w.ill, w.illSince = true, time.Now()
+	w.mu.Unlock()
+	how()
+	w.t.Logf("%v: the issuer is ill: %s", time.Since(w.start).Round(time.Millisecond), what)
+}
+
+func (w *world) heal() {
+	w.issuer.Heal()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ill {
+		w.illTime += time.Since(w.illSince)
+		w.ill, w.illUntil = false, time.Now()
+	}
+}
+
+// checkFetches holds the issuer's load against what the design allows: a
+// refresh per half a lifetime, the budget, and retries while it was ill.
+func (w *world) checkFetches() {
+	took := time.Since(w.start)
+	most := 1 + int(took/(maxAge/2)) + 2 + int(took/(10*time.Second)) + 2*int(w.illTime/time.Second+1)
+	if n := w.issuer.Requests(verifytest.JWKS); n > most {
+		w.broken("%d fetches in %v, of which %v ill; at most %d are allowed", n, took, w.illTime, most)
+	} else {
+		w.t.Logf("%d fetches in %v, of which the issuer was ill for %v; allowed: %d", n, took.Round(time.Second), w.illTime.Round(time.Second), most)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
