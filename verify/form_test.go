@@ -52,12 +52,12 @@ func TestBase64(t *testing.T) {
 		}
 		rows := []row{
 			{"control", text + "." + sig, accepted, ""},
-			{"padded header", sign(header+equals, payload), verify.ErrSyntax, ""},
-			{"padded payload", sign(header, payload+equals), verify.ErrSyntax, ""},
+			{"padded header", sign(header+equals, payload), verify.ErrMalformed, ""},
+			{"padded payload", sign(header, payload+equals), verify.ErrMalformed, ""},
 			{"padded signature", text + "." + sig + "==", verify.ErrMalformed, ""},
 			{"signature with one =", text + "." + sig + "=", verify.ErrMalformed, ""},
 			{"signature with three =", text + "." + sig + "===", verify.ErrMalformed, ""},
-			{"all padded", sign(header+equals, payload+equals) + "==", verify.ErrSyntax, ""},
+			{"all padded", sign(header+equals, payload+equals) + "==", verify.ErrMalformed, ""},
 			{"escaped padding", sign(header+"%3D", payload), verify.ErrSyntax, ""},
 			{"loose bits in the header", sign(loosen(header), payload), verify.ErrMalformed, "header encoding"},
 			{"loose bits in the payload", sign(header, loosen(payload)), verify.ErrMalformed, "claims encoding"},
@@ -73,8 +73,8 @@ func TestBase64(t *testing.T) {
 			chars  string
 			reason verify.Reason
 		}{
-			{"+/~", verify.ErrMalformed},
-			{"\n\r\t \x00\x0b\x0c\x7f\x80\xff%\"'\\,:;!*()<>[]{}|^`@#$&?=", verify.ErrSyntax},
+			{"+/~=", verify.ErrMalformed},
+			{"\n\r\t \x00\x0b\x0c\x7f\x80\xff%\"'\\,:;!*()<>[]{}|^`@#$&?", verify.ErrSyntax},
 		} {
 			for i := range len(c.chars) {
 				b := c.chars[i : i+1]
@@ -91,9 +91,7 @@ func TestBase64(t *testing.T) {
 					row{name + " first", sign(b+header, payload), c.reason, ""},
 					row{name + " before a dot", sign(header+b, payload), c.reason, ""},
 					row{name + " after a dot", sign(header, b+payload), c.reason, ""})
-				if b != "=" {
-					rows = append(rows, row{name + " last", text + "." + sig + b, c.reason, ""})
-				}
+				rows = append(rows, row{name + " last", text + "." + sig + b, c.reason, ""})
 			}
 		}
 		for _, s := range []string{"\r\n", "\n\n", "\u00a0", "\u2028", "\ufeff", "\u0130"} {

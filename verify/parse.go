@@ -174,18 +174,19 @@ func lower(s string) string {
 	return string(b)
 }
 
-// isB64Token reports whether s is the b64token of RFC 6750 section 2.1:
-// 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=".
+// isB64Token reports whether s is made of what the b64token of RFC 6750 section
+// 2.1 is made of: ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/", and "=" in
+// the end. An "=" in between is let through here: it is a padded segment, and
+// so a token that is not good rather than a request that is not.
 func isB64Token(s string) bool {
-	body := strings.TrimRight(s, "=")
-	for i := range len(body) {
-		c := body[i]
+	for i := range len(s) {
+		c := s[i]
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/':
+		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/', c == '=':
 		default:
 			return false
 		}
 	}
-	return body != ""
+	return strings.Trim(s, "=") != ""
 }

@@ -71,7 +71,7 @@ func Run(t *testing.T, mount func([]Route) http.Handler) {
 	t.Cleanup(subject.Close)
 	reference := httptest.NewServer(onMiddlewareAlone(routes))
 	t.Cleanup(reference.Close)
-	for _, c := range f.cases() {
+	for _, c := range append(f.cases(), f.hostile()...) {
 		t.Run(c.name, func(t *testing.T) {
 			f.resolved.Store(0)
 			got := send(t, subject.Listener.Addr(), c)
@@ -131,8 +131,9 @@ type fixture struct {
 	issuer   *verifytest.Server
 	evil     *verifytest.Server // signs too, but is not trusted
 	auth     *middleware.Auth
-	strict   *middleware.Auth // RFC 9728 metadata, a realm, and an error handler
-	dark     *middleware.Auth // its issuer is down
+	strict   *middleware.Auth           // RFC 9728 metadata, a realm, and an error handler
+	dark     *middleware.Auth           // its issuer is down
+	keys     map[string]*verifytest.Key // the issuer's, by algorithm
 	resolved atomic.Int64
 	log      *syncBuffer
 }
@@ -140,6 +141,11 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{issuer: verifytest.NewServer(), evil: verifytest.NewServer(), log: &syncBuffer{}}
 	gone := verifytest.NewServer()
+	f.keys = map[string]*verifytest.Key{}
+	for _, alg := range []string{"ES256", "RS256", "PS256", "EdDSA"} {
+		f.keys[alg] = verifytest.NewKey(alg)
+	}
+	f.issuer.SetKeys(f.keys["ES256"], f.keys["RS256"], f.keys["PS256"], f.keys["EdDSA"])
 	t.Cleanup(f.issuer.Close)
 	t.Cleanup(f.evil.Close)
 	t.Cleanup(gone.Close)

@@ -195,6 +195,9 @@ func (w *world) spend(n int) (affordable bool) {
 		w.refilled = w.refilled.Add(time.Duration(refill) * 10 * time.Second)
 	}
 	affordable = w.budget > 0
+	if w.budget >= 2 {
+		w.refilled = time.Now() // a full budget gathers no more
+	}
 	w.budget = max(w.budget-n, 0)
 	return affordable
 }
