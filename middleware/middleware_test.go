@@ -271,8 +271,10 @@ func TestErrorHandler(t *testing.T) {
 		"writes no status": {func(w http.ResponseWriter, r *http.Request, f *middleware.Refusal) { io.WriteString(w, "no") }, 401, "no"},
 		"writes nothing":   {func(http.ResponseWriter, *http.Request, *middleware.Refusal) {}, 401, ""},
 		"says 200":         {func(w http.ResponseWriter, r *http.Request, f *middleware.Refusal) { w.WriteHeader(200) }, 401, ""},
-		"redirects":        {func(w http.ResponseWriter, r *http.Request, f *middleware.Refusal) { http.Redirect(w, r, "/", http.StatusFound) }, 401, ""},
-		"hides the route":  {func(w http.ResponseWriter, r *http.Request, f *middleware.Refusal) { w.WriteHeader(404) }, 404, ""},
+		"redirects": {func(w http.ResponseWriter, r *http.Request, f *middleware.Refusal) {
+			http.Redirect(w, r, "/", http.StatusFound)
+		}, 401, ""},
+		"hides the route": {func(w http.ResponseWriter, r *http.Request, f *middleware.Refusal) { w.WriteHeader(404) }, 404, ""},
 		"flushes": {func(w http.ResponseWriter, r *http.Request, f *middleware.Refusal) {
 			http.NewResponseController(w).Flush()
 		}, 401, ""},
