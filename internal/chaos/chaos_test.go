@@ -27,6 +27,9 @@ var (
 // maxAge is the lifetime that the issuer advertises for its key set.
 const maxAge = 2 * time.Second
 
+// fetchTimeout is how long the kit lets one fetch take.
+const fetchTimeout = 5 * time.Second
+
 // A credential is a signing key as the director knows it.
 type credential struct {
 	key       *verifytest.Key
@@ -57,6 +60,7 @@ type world struct {
 	illUntil time.Time
 	illTime  time.Duration // how long it has been ill in all
 	illSince time.Time
+	hung     bool // it let fetches hang
 	current  *credential
 	// budget is what is left of the service's, at the least.
 	budget   int
@@ -247,7 +251,8 @@ func (w *world) checkDead(r *rand.Rand, c *credential) {
 	if r.IntN(2) == 0 {
 		return
 	}
-	time.Sleep(time.Until(time.Unix(0, c.gone.Load()).Add(maxAge + time.Second)))
+	well, _ := w.settled()
+	time.Sleep(time.Until(later(time.Unix(0, c.gone.Load()), well).Add(maxAge + time.Second)))
 	w.spend(1) // the unknown key may cost a fetch
 	status := w.call(c.token)
 	w.count("withdrawn", status)
@@ -397,7 +402,7 @@ func (w *world) withdraw(old *credential, keep *verifytest.Key) {
 
 func (w *world) fallIll(what string, how func()) {
 	w.mu.Lock()
-	w.ill, w.illSince = true, time.Now()
+	w.ill, w.illSince, w.hung = true, time.Now(), what == "hangs"
 	w.mu.Unlock()
 	how()
 	w.t.Logf("%v: the issuer is ill: %s", time.Since(w.start).Round(time.Millisecond), what)
@@ -410,6 +415,11 @@ func (w *world) heal() {
 	if w.ill {
 		w.illTime += time.Since(w.illSince)
 		w.ill, w.illUntil = false, time.Now()
+		if w.hung {
+			// A fetch that hangs does so until its timeout, whatever the
+			// issuer does meanwhile.
+			w.illUntil = time.Now().Add(fetchTimeout)
+		}
 	}
 }
 
