@@ -236,3 +236,5 @@ func wantKeys(t testing.TB, s *jwks.Source, ids ...string) {
 		t.Fatalf("keys are %q, want %q", got, ids)
 	}
 }
+
+func jsonText(v any) string { return string(must(json.Marshal(v))) }
