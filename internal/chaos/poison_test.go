@@ -1,0 +1,307 @@
+package chaos_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// logBuffer collects what a source logs.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// service is a verifier with a source that can be looked into.
+func service(t *testing.T, issuer *verifytest.Server, c jwks.Config) (*verify.Verifier, *jwks.Source, *logBuffer) {
+	t.Helper()
+	log := &logBuffer{}
+	c.Issuer, c.Logger = issuer.Issuer(), slog.New(slog.NewTextHandler(log, nil))
+	source := jwks.New(c)
+	v, err := verify.New(verify.Config{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { v.Close() })
+	return v, source, log
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// TestPoison: whatever the issuer answers, a good token passes, the fault is in
+// Health and once in the log, and the next good answer mends it.
+func TestPoison(t *testing.T) {
+	body := func(s string) verifytest.Fault { return verifytest.Body("application/json", s) }
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	io.WriteString(z, `{"keys":[`)
+	for range 1600 {
+		z.Write(bytes.Repeat([]byte(" "), 1<<16))
+	}
+	z.Close()
+	redirect := func(to string) verifytest.Fault {
+		return verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
+			if to == "" {
+				to = r.URL.Path
+			}
+			http.Redirect(w, r, to, http.StatusFound)
+		})
+	}
+	var thousands strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&thousands, `,{"kty":"OKP","crv":"Ed25519","kid":"%d","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`, i)
+	}
+	for name, fault := range map[string]verifytest.Fault{
+		"an empty object":   body("{}"),
+		"no keys":           body(`{"keys":[]}`),
+		"Keys":              body(`{"Keys":[]}`),
+		"keys twice":        body(`{"keys":[],"keys":[]}`),
+		"keys is an object": body(`{"keys":{}}`),
+		"truncated":         body(`{"keys":[{"kty":"RSA"`),
+		"trailing":          body(`{"keys":[]} x`),
+		"an array":          body("[]"),
+		"nothing":           body(""),
+		"ten thousand keys": body(`{"keys":[` + thousands.String()[1:] + "]}"),
+		"HTML":              verifytest.Body("text/html", "<html>maintenance</html>"),
+		"204":               verifytest.Status(204),
+		"400":               verifytest.Status(400),
+		"404":               verifytest.Status(404),
+		"500":               verifytest.Status(500),
+		"cut":               verifytest.Cut(),
+		"endless":           verifytest.Answer(endless),
+		"gzip bomb": verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(bomb.Bytes())
+		}),
+		"a header of 1 MiB":        verifytest.Answer(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }),
+		"redirect in a loop":       redirect(""),
+		"redirect to another host": redirect("http://localhost:1/jwks"),
+		"redirect to link-local":   redirect("http://169.254.169.254/jwks"),
+		"redirect to a file":       redirect("file:///etc/passwd"),
+		"hangs":                    verifytest.Hang(),
+		"a byte a second": verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				io.WriteString(w, " ")
+				w.(http.Flusher).Flush()
+				select {
+				case <-time.After(time.Second):
+				case <-r.Context().Done():
+				}
+			}
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			issuer := verifytest.NewServer()
+			t.Cleanup(issuer.Close)
+			issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=1")
+			v, source, log := service(t, issuer, jwks.Config{})
+			tok := issuer.Token(nil)
+			good := func() {
+				t.Helper()
+				if _, err := v.Verify(context.Background(), tok); err != nil {
+					t.Fatalf("a good token: %v", err)
+				}
+			}
+			good()
+			issuer.Fail(verifytest.JWKS, fault)
+			eventually(t, "failing", func() bool { good(); return source.Health().State == jwks.StateFailing })
+			h := source.Health()
+			if !h.Ready || h.LastError == nil || h.Keys != 1 {
+				t.Errorf("health %+v", h)
+			}
+			failures := h.Counters.Failures
+			if name != "hangs" && name != "a byte a second" {
+				eventually(t, "another try", func() bool { good(); return source.Health().Counters.Failures > failures })
+			}
+			issuer.Heal()
+			eventually(t, "ready again", func() bool { good(); return source.Health().State == jwks.StateReady })
+			text := log.String()
+			for part, want := range map[string]int{"level=WARN": 1, "level=ERROR": 0, "refreshed again": 1} {
+				if n := strings.Count(text, part); n != want {
+					t.Errorf("%q %d times in the log, want %d:\n%s", part, n, want, text)
+				}
+			}
+		})
+	}
+}
+
+// TestPoisonIsBounded: no answer makes the service allocate more than four
+// times the bound of 1 MiB.
+func TestPoisonIsBounded(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=1")
+	_, source, _ := service(t, issuer, jwks.Config{})
+	eventually(t, "ready", func() bool { return source.Health().Ready })
+	issuer.Fail(verifytest.JWKS, verifytest.Answer(endless))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n := source.Health().Counters.Failures
+	eventually(t, "three failures", func() bool { return source.Health().Counters.Failures >= n+3 })
+	runtime.ReadMemStats(&after)
+	// TotalAlloc counts the server's side and this loop's too.
+	if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 3*4 {
+		t.Errorf("%d MiB were allocated for three answers", mib)
+	}
+}
+
+// TestSnapshot: a restart during an outage serves at once with the keys in the
+// file, and refuses a file that proves nothing.
+func TestSnapshot(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	other := verifytest.NewServer()
+	defer other.Close()
+	tok := issuer.Token(nil)
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write := func(t *testing.T, from *verifytest.Server, file string) {
+		t.Helper()
+		v, _, _ := service(t, from, jwks.Config{Snapshot: file})
+		eventually(t, "a snapshot", func() bool { _, err := os.Stat(file); return err == nil && v.Ready() })
+		v.Close()
+	}
+	file := filepath.Join(dir, "keys.json")
+	write(t, issuer, file)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	issuer.Down()
+	defer issuer.Up()
+
+	t.Run("good", func(t *testing.T) {
+		v, source, _ := service(t, issuer, jwks.Config{Snapshot: file})
+		if _, err := v.Verify(context.Background(), tok); err != nil {
+			t.Errorf("during the outage: %v", err)
+		}
+		if h := source.Health(); !h.Ready || !h.FromSnapshot {
+			t.Errorf("health %+v", h)
+		}
+	})
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(t *testing.T, dir, file string) jwks.Config{
+		"broken": func(t *testing.T, dir, file string) jwks.Config {
+			os.WriteFile(file, text[:len(text)/2], 0o600)
+			return jwks.Config{}
+		},
+		"of nothing":          func(t *testing.T, dir, file string) jwks.Config { os.WriteFile(file, nil, 0o600); return jwks.Config{} },
+		"of another issuer":   func(t *testing.T, dir, file string) jwks.Config { write(t, other, file); return jwks.Config{} },
+		"too old":             func(t *testing.T, dir, file string) jwks.Config { return jwks.Config{MaxStale: time.Nanosecond} },
+		"writable by others":  func(t *testing.T, dir, file string) jwks.Config { os.Chmod(file, 0o666); return jwks.Config{} },
+		"writable directory":  func(t *testing.T, dir, file string) jwks.Config { os.Chmod(dir, 0o777); return jwks.Config{} },
+		"owned by another":    func(t *testing.T, dir, file string) jwks.Config { chown(t, file); return jwks.Config{} },
+		"directory another's": func(t *testing.T, dir, file string) jwks.Config { chown(t, dir); return jwks.Config{} },
+		"a symbolic link": func(t *testing.T, dir, file string) jwks.Config {
+			os.Rename(file, file+".real")
+			os.Chmod(file+".real", 0o666)
+			os.Symlink(file+".real", file)
+			return jwks.Config{}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "d")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, "keys.json")
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c := spoil(t, dir, file)
+			c.Snapshot = file
+			v, source, log := service(t, issuer, c)
+			if _, err := v.Verify(context.Background(), tok); !errors.Is(err, verify.ErrUnavailable) {
+				t.Errorf("verified with a snapshot that is refused: %v", err)
+			}
+			if h := source.Health(); h.Ready || h.Snapshot == nil || !strings.Contains(log.String(), "snapshot") {
+				t.Errorf("health %+v, log %s", h, log)
+			}
+		})
+	}
+}
+
+// chown gives a file to another user, where the test may.
+func chown(t *testing.T, path string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	if err := os.Chown(path, 12345, 12345); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLife: a thousand sources come and go, failing ones and ones that are in
+// the middle of a fetch included, and leave nothing.
+func TestLife(t *testing.T) {
+	good, hanging, down := verifytest.NewServer(), verifytest.NewServer(), verifytest.NewServer()
+	defer good.Close()
+	defer hanging.Close()
+	defer down.Close()
+	hanging.Fail(verifytest.JWKS, verifytest.Hang())
+	down.Down()
+	before := runtime.NumGoroutine()
+	quiet := slog.New(slog.DiscardHandler)
+	for i := range 1000 {
+		issuer := []*verifytest.Server{good, hanging, down}[i%3].Issuer()
+		s := jwks.New(jwks.Config{Issuer: issuer, Logger: quiet})
+		if err := s.Bind(issuer); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = s.KeySet()
+		if i%2 == 0 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			_, _ = s.Refresh(ctx, func(*verify.KeySet) bool { return true })
+			cancel()
+		}
+		start := time.Now()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d > 2*time.Second {
+			t.Fatalf("Close took %v", d)
+		}
+	}
+	eventually(t, "the goroutines are gone", func() bool { return runtime.NumGoroutine() <= before+5 })
+}
