@@ -226,8 +226,12 @@ func TestSnapshot(t *testing.T) {
 			os.WriteFile(file, text[:len(text)/2], 0o600)
 			return jwks.Config{}
 		},
-		"of nothing":          func(t *testing.T, dir, file string) jwks.Config { os.WriteFile(file, nil, 0o600); return jwks.Config{} },
-		"of another issuer":   func(t *testing.T, dir, file string) jwks.Config { os.Remove(file); write(t, other, file); return jwks.Config{} },
+		"of nothing": func(t *testing.T, dir, file string) jwks.Config { os.WriteFile(file, nil, 0o600); return jwks.Config{} },
+		"of another issuer": func(t *testing.T, dir, file string) jwks.Config {
+			os.Remove(file)
+			write(t, other, file)
+			return jwks.Config{}
+		},
 		"too old":             func(t *testing.T, dir, file string) jwks.Config { return jwks.Config{MaxStale: time.Nanosecond} },
 		"writable by others":  func(t *testing.T, dir, file string) jwks.Config { os.Chmod(file, 0o666); return jwks.Config{} },
 		"writable directory":  func(t *testing.T, dir, file string) jwks.Config { os.Chmod(dir, 0o777); return jwks.Config{} },
