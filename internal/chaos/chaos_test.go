@@ -60,7 +60,8 @@ type world struct {
 	illUntil time.Time
 	illTime  time.Duration // how long it has been ill in all
 	illSince time.Time
-	hung     bool // it let fetches hang
+	hung     bool      // it let fetches hang
+	hangs    time.Time // until when one may still do so
 	current  *credential
 	// budget is what is left of the service's, at the least.
 	budget   int
@@ -414,12 +415,12 @@ func (w *world) heal() {
 	defer w.mu.Unlock()
 	if w.ill {
 		w.illTime += time.Since(w.illSince)
-		w.ill, w.illUntil = false, time.Now()
 		if w.hung {
 			// A fetch that hangs does so until its timeout, whatever the
 			// issuer does meanwhile.
-			w.illUntil = time.Now().Add(fetchTimeout)
+			w.hangs = time.Now().Add(fetchTimeout)
 		}
+		w.ill, w.illUntil = false, later(time.Now(), w.hangs)
 	}
 }
 
