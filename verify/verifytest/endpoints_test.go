@@ -34,6 +34,9 @@ func TestMetadata(t *testing.T) {
 					doc["revocation_endpoint"] != s.URL(verifytest.Revocation) {
 					t.Errorf("%s: %d %v", e, a.status, doc)
 				}
+				if (doc["id_token_signing_alg_values_supported"] != nil) != (e == verifytest.OpenIDConfiguration) {
+					t.Errorf("%s: %v", e, doc)
+				}
 			}
 			if get(t, s, verifytest.JWKS).status != 200 {
 				t.Error("no key set at jwks_uri")

@@ -298,10 +298,12 @@ func TestListen(t *testing.T) {
 	if again.Issuer() != s.Issuer() {
 		t.Errorf("issuer %q on the port of %q", again.Issuer(), s.Issuer())
 	}
-	anywhere := must(verifytest.Listen(":0"))
-	defer anywhere.Close()
-	if !strings.HasPrefix(anywhere.Issuer(), "http://localhost:") || get(t, anywhere, verifytest.JWKS).status != 200 {
-		t.Errorf("issuer %q", anywhere.Issuer())
+	for _, addr := range []string{":0", "0.0.0.0:0"} {
+		anywhere := must(verifytest.Listen(addr))
+		defer anywhere.Close()
+		if !strings.HasPrefix(anywhere.Issuer(), "http://localhost:") || get(t, anywhere, verifytest.JWKS).status != 200 {
+			t.Errorf("issuer %q at %s", anywhere.Issuer(), addr)
+		}
 	}
 }
 
@@ -320,10 +322,41 @@ func TestHandlerBehindTLS(t *testing.T) {
 	if res.StatusCode != 200 || s.Requests(verifytest.JWKS) != 1 {
 		t.Errorf("%d", res.StatusCode)
 	}
+	f, came, left := arrival()
+	s.Fail(verifytest.JWKS, f, verifytest.Hang())
+	cut := make(chan error)
+	go func() {
+		_, err := ts.Client().Get(s.JWKSURL())
+		cut <- err
+	}()
+	<-came
 	s.Down()
+	<-left // although nobody has closed the connection
+	if <-cut == nil {
+		t.Error("a request in flight was answered")
+	}
 	if _, err := ts.Client().Get(s.JWKSURL()); err == nil {
 		t.Error("answered while down")
 	}
+}
+
+// A redirect may have led the client elsewhere.
+func TestCloseEndsTheClientsConnections(t *testing.T) {
+	closed := make(chan struct{}, 1)
+	other := httptest.NewUnstartedServer(http.NotFoundHandler())
+	other.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	other.Start()
+	defer other.Close()
+	s := verifytest.NewServer()
+	if a := must(do(t, s, "GET", other.URL, "")); a.status != 404 {
+		t.Errorf("%v", a)
+	}
+	s.Close()
+	<-closed
 }
 
 // Everything at once; the race detector is the judge.

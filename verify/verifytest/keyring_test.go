@@ -161,8 +161,8 @@ func TestRSAKeysAreDistinct(t *testing.T) {
 			note(s.Replace(s.Keys()[1].ID))
 		}
 		note(verifytest.NewKey("RS256"))
+		b.Close()
 		a.Close()
 		a.Close() // must not hand its keys out twice
-		b.Close()
 	}
 }

@@ -80,6 +80,45 @@ func TestMemoryStreams(t *testing.T) {
 	}
 }
 
+// A client that gives up is free at once, whatever the handler does.
+func TestMemoryClientGivesUp(t *testing.T) {
+	for name, answered := range map[string]bool{"before the answer": false, "in the body": true} {
+		t.Run(name, func(t *testing.T) {
+			s := verifytest.NewInMemory("https://issuer.example")
+			defer s.Close()
+			stubborn := make(chan struct{})
+			defer close(stubborn)
+			f, came, _ := arrival()
+			s.Fail(verifytest.JWKS, f, verifytest.Answer(func(w http.ResponseWriter, _ *http.Request) {
+				if answered {
+					w.(http.Flusher).Flush()
+				}
+				<-stubborn
+			}))
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			got := make(chan error)
+			reading := make(chan struct{})
+			go func() {
+				res, err := s.Client().Do(must(http.NewRequestWithContext(ctx, "GET", s.JWKSURL(), nil)))
+				if err == nil {
+					close(reading)
+					_, err = io.ReadAll(res.Body)
+					res.Body.Close()
+				}
+				got <- err
+			}()
+			if <-came; answered {
+				<-reading
+			}
+			cancel()
+			if err := <-got; !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 func TestMemoryAnswersLikeHTTP(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *verifytest.Server) {
 		var got *http.Request

@@ -1,0 +1,91 @@
+package chaos_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// TestFlood floods the example API with made-up keys beside honest load: the
+// issuer is asked as often as the budget allows, nobody honest is refused, and
+// every made-up token is.
+func TestFlood(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=3600")
+	w := &world{t: t, issuer: issuer, base: run(t, "nethttp", issuer), start: time.Now()}
+	tok := issuer.Token(nil)
+	if status := w.call(tok); status != 200 {
+		t.Fatalf("before the flood: %d", status)
+	}
+	known := issuer.Key().ID
+	before, start := issuer.Requests(verifytest.JWKS), time.Now()
+	var flood, honest sync.WaitGroup
+	for range 4 {
+		flood.Go(func() {
+			for i := range 250 {
+				k := verifytest.NewKey("ES256")
+				if i%2 == 0 {
+					k.ID = known // a bad signature under a known kid
+				}
+				if status := w.call(issuer.Token(nil, verifytest.WithKey(k))); status != 401 {
+					t.Errorf("a made-up token got %d", status)
+				}
+			}
+		})
+	}
+	stop := make(chan struct{})
+	for range 8 {
+		honest.Go(func() {
+			for !closed(stop) {
+				if status := w.call(tok); status != 200 {
+					t.Errorf("an honest token got %d", status)
+				}
+				time.Sleep(16 * time.Millisecond)
+			}
+		})
+	}
+	flood.Wait()
+	close(stop)
+	honest.Wait()
+	most := 2 + int(time.Since(start)/(10*time.Second))
+	if n := issuer.Requests(verifytest.JWKS) - before; n == 0 || n > most {
+		t.Errorf("the flood cost the issuer %d fetches, allowed are %d", n, most)
+	}
+}
+
+// TestUnreachable: names that do not resolve and certificates that nobody
+// vouches for are our trouble, not the caller's.
+func TestUnreachable(t *testing.T) {
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	defer untrusted.Close()
+	untrusted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	for name, url := range map[string]string{
+		"a name that does not resolve": "https://issuer.invalid/jwks",
+		"an untrusted certificate":     untrusted.URL + "/jwks",
+		"TLS towards plain HTTP":       "https" + issuer.JWKSURL()[len("http"):],
+	} {
+		source := jwks.New(jwks.Config{URL: url, Logger: slog.New(slog.DiscardHandler)})
+		v, err := verify.New(verify.Config{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(t.Context(), issuer.Token(nil)); !errors.Is(err, verify.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if h := source.Health(); h.Ready || h.LastError == nil {
+			t.Errorf("%s: health %+v", name, h)
+		}
+		v.Close()
+	}
+}
