@@ -87,7 +87,7 @@ func (a answer) json(t *testing.T) map[string]any {
 	return m
 }
 
-var client = &http.Client{Timeout: 15 * time.Second}
+var client = &http.Client{Timeout: 90 * time.Second}
 
 // ask sends a request, with token as bearer token unless it is empty.
 func ask(t *testing.T, method, url, token string) answer {

@@ -22,7 +22,7 @@ import (
 // startTimeout bounds how long a program may take until it says that it is
 // ready, and stopTimeout how long it may take to end when asked to.
 const (
-	startTimeout = 15 * time.Second
+	startTimeout = 90 * time.Second
 	stopTimeout  = 5 * time.Second
 )
 

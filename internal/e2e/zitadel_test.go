@@ -154,7 +154,7 @@ func protect(t *testing.T, issuer string) string {
 func signInWithRP(t *testing.T, issuer string, alg jose.SignatureAlgorithm, scopes []string, nonce string) (access, id string) {
 	t.Helper()
 	party, err := rp.NewRelyingPartyOIDC(t.Context(), issuer, zitadelApp, "", zitadelRedirect, scopes,
-		rp.WithHTTPClient(&http.Client{Timeout: 15 * time.Second}),
+		rp.WithHTTPClient(&http.Client{Timeout: 90 * time.Second}),
 		rp.WithVerifierOpts(
 			rp.WithSupportedSigningAlgorithms(string(alg)),
 			rp.WithNonce(func(context.Context) string { return nonce }),
@@ -167,7 +167,7 @@ func signInWithRP(t *testing.T, issuer string, alg jose.SignatureAlgorithm, scop
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := &http.Client{Jar: jar, Timeout: 15 * time.Second, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	browser := &http.Client{Jar: jar, Timeout: 90 * time.Second, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if strings.HasPrefix(r.URL.String(), zitadelRedirect) {
 			return http.ErrUseLastResponse
 		}
