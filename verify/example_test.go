@@ -17,7 +17,7 @@ type staticKeys struct{ set *verify.KeySet }
 
 func (s staticKeys) Bind(string) error               { return nil }
 func (s staticKeys) KeySet() (*verify.KeySet, error) { return s.set, nil }
-func (s staticKeys) Refresh(context.Context, func(*verify.KeySet) bool) (*verify.KeySet, error) {
+func (s staticKeys) Refresh(context.Context, verify.Demand) (*verify.KeySet, error) {
 	return s.set, nil
 }
 

@@ -171,6 +171,7 @@ type source struct {
 	bound               []string
 	keySets, refreshes  int
 	goodBefore, goodNow []bool // what good said about the set before and after each refresh
+	withdrawn           []bool // what each Refresh was told of the token
 }
 
 func (s *source) Bind(issuer string) error {
@@ -190,10 +191,12 @@ func (s *source) KeySet() (*verify.KeySet, error) {
 	return s.set, nil
 }
 
-func (s *source) Refresh(_ context.Context, good func(*verify.KeySet) bool) (*verify.KeySet, error) {
+func (s *source) Refresh(_ context.Context, d verify.Demand) (*verify.KeySet, error) {
+	good := d.Good
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refreshes++
+	s.withdrawn = append(s.withdrawn, d.Withdrawn)
 	if s.refErr != nil {
 		return nil, s.refErr
 	}

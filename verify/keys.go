@@ -30,12 +30,23 @@ type KeySource interface {
 	KeySet() (*KeySet, error)
 
 	// Refresh is called when the set that KeySet returned was not enough. It
-	// may wait, within the bounds of ctx and its own, for a set that good
-	// accepts, and returns the newest one it has, whether good accepts it or
-	// not. Whether and when it asks the issuer is its own decision. The error
-	// says that there is no usable set, or that the issuer could not be asked,
-	// so that nobody knows whether it has the key.
-	Refresh(ctx context.Context, good func(*KeySet) bool) (*KeySet, error)
+	// may wait, within the bounds of ctx and its own, for a set that meets the
+	// demand, and returns the newest one it has, whether it does or not.
+	// Whether and when it asks the issuer is its own decision. The error says
+	// that there is no usable set, or that the issuer could not be asked, so
+	// that nobody knows whether it has the key.
+	Refresh(ctx context.Context, d Demand) (*KeySet, error)
+}
+
+// A Demand is what a token needs that the set at hand does not have.
+type Demand struct {
+	// Good reports whether a set may have it.
+	Good func(*KeySet) bool
+	// Withdrawn says that a key has signed the token which the issuer has
+	// withdrawn since. The issuer may have done so by mistake, but whoever
+	// still holds such a token must not use up what the tokens of a new key
+	// may need.
+	Withdrawn bool
 }
 
 // A Key is one public key of an issuer.
@@ -52,8 +63,9 @@ type Key struct {
 
 // A KeySet is an immutable set of keys that were checked.
 type KeySet struct {
-	byID map[string][]*key
-	all  []*key
+	byID   map[string][]*key
+	all    []*key
+	former []*key // withdrawn lately, the last one first
 }
 
 // A SkippedKey is a key that did not get into a set.
@@ -156,6 +168,32 @@ func (s *KeySet) Equal(o *KeySet) bool {
 		}
 	}
 	return true
+}
+
+// maxFormer bounds how many withdrawn keys are remembered.
+const maxFormer = 16
+
+// Succeed returns a set with the keys of s that also remembers which keys it
+// had no longer after old: see [Demand.Withdrawn].
+func (s *KeySet) Succeed(old *KeySet) *KeySet {
+	if old == nil || s == old {
+		return s
+	}
+	next := &KeySet{byID: s.byID, all: s.all}
+	for _, k := range slices.Concat(old.all, old.former) {
+		gone := !slices.ContainsFunc(s.all, func(o *key) bool { return o.fingerprint == k.fingerprint })
+		if gone && len(next.former) < maxFormer {
+			next.former = append(next.former, k)
+		}
+	}
+	return next
+}
+
+// formerly reports whether a withdrawn key has signed the token.
+func (s *KeySet) formerly(p *parsed) bool {
+	return slices.ContainsFunc(s.former, func(k *key) bool {
+		return !p.noKid && k.id == string(p.kid) && k.serves(p.alg) && p.alg.method.Verify(p.signed, p.signature, k.public) == nil
+	})
 }
 
 // find returns the keys that may have made a signature: with an ID the one of

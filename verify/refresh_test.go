@@ -300,3 +300,57 @@ func TestNoKidManyKeys(t *testing.T) {
 	demand(t, keys, 1, 0)
 	accept(t, v, eddsa.good())
 }
+
+// Only a token that a withdrawn key has in fact signed is said to be one of
+// such a key: a made-up one under its kid, or a new key's under the same kid,
+// is not.
+func TestWithdrawn(t *testing.T) {
+	k := fresh("k", 3)
+	forger := &signer{k[0].kid, "EdDSA", newEd()}
+	first := published(k[0])
+	second := published(k[1]).Succeed(first)
+	third := published(k[2]).Succeed(second)
+	again := published(k[0]).Succeed(third)
+	sameKid := published(forger).Succeed(first)
+	if first.Succeed(nil) != first || first.Succeed(first) != first {
+		t.Error("a set that succeeds none, or itself, is the same")
+	}
+	for _, tc := range []struct {
+		name  string
+		set   *verify.KeySet
+		token string
+		want  bool
+	}{
+		{"never seen", second, k[2].good(), false},
+		{"withdrawn", second, k[0].good(), true},
+		{"forged under a withdrawn kid", second, forger.good(), false},
+		{"withdrawn two sets ago", third, k[0].good(), true},
+		{"withdrawn and back, the other one", again, k[1].good(), true},
+		{"the old material of a kid", sameKid, k[0].good(), true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			keys := &source{set: tc.set}
+			v := withSource(t, keys)
+			if _, err := v.Verify(t.Context(), tc.token); err == nil {
+				t.Fatal("accepted")
+			}
+			if !slices.Equal(keys.withdrawn, []bool{tc.want}) {
+				t.Errorf("withdrawn: %v", keys.withdrawn)
+			}
+		})
+	}
+	accept(t, withSource(t, &source{set: again}), k[0].good())
+	// It remembers a bounded number of them.
+	set := published(fresh("x", 1)...)
+	for i := range 100 {
+		set = published(fresh(fmt.Sprint(i), 1)...).Succeed(set)
+	}
+	set = published(k[0]).Succeed(set)
+	set = published(k[1]).Succeed(set)
+	keys := &source{set: set}
+	v := withSource(t, keys)
+	refuse(t, v, k[0].good(), verify.ErrUnknownKey)
+	if !keys.withdrawn[0] {
+		t.Error("the latest is not among the remembered")
+	}
+}

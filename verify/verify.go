@@ -97,7 +97,7 @@ func checkSignature(ctx context.Context, source KeySource, p *parsed) error {
 	set, err := source.KeySet()
 	if err != nil {
 		// The source may be fetching its first set this moment.
-		set, err = source.Refresh(ctx, func(*KeySet) bool { return true })
+		set, err = source.Refresh(ctx, Demand{Good: func(*KeySet) bool { return true }})
 		if err != nil {
 			return unavailable(err)
 		}
@@ -125,7 +125,10 @@ func checkSignature(ctx context.Context, source KeySource, p *parsed) error {
 	if try(keys) {
 		return nil
 	}
-	newer, err := source.Refresh(ctx, func(s *KeySet) bool { return len(untried(s)) > 0 })
+	newer, err := source.Refresh(ctx, Demand{
+		Good:      func(s *KeySet) bool { return len(untried(s)) > 0 },
+		Withdrawn: set.formerly(p),
+	})
 	switch {
 	case err == nil:
 		if keys = untried(newer); len(keys) <= maxTries-len(tried) && try(keys) {

@@ -38,6 +38,6 @@ type fixed struct{ set *verify.KeySet }
 
 func (f fixed) Bind(string) error               { return nil }
 func (f fixed) KeySet() (*verify.KeySet, error) { return f.set, nil }
-func (f fixed) Refresh(context.Context, func(*verify.KeySet) bool) (*verify.KeySet, error) {
+func (f fixed) Refresh(context.Context, verify.Demand) (*verify.KeySet, error) {
 	return f.set, nil
 }

@@ -5,8 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -79,7 +81,7 @@ func TestChaos(t *testing.T) {
 		*seed = uint64(time.Now().UnixNano())
 	}
 	r := rand.New(rand.NewPCG(*seed, 1))
-	framework := []string{"nethttp", "chi", "gin", "echo"}[r.IntN(4)]
+	framework := frameworks[r.IntN(len(frameworks))]
 	t.Logf("-chaos.seed=%d -chaos.for=%v on %s", *seed, *length, framework)
 
 	w := &world{t: t, issuer: verifytest.NewServer(), start: time.Now(), budget: 3, refilled: time.Now()}
@@ -87,7 +89,7 @@ func TestChaos(t *testing.T) {
 	w.issuer.SetHeader(verifytest.JWKS, "Cache-Control", fmt.Sprintf("max-age=%d", int(maxAge/time.Second)))
 	w.publish(w.issuer.Rotate())
 	w.issuer.SetKeys(w.current.key)
-	w.base = run(t, framework, w.issuer)
+	w.base = run(t, framework, []*verifytest.Server{w.issuer})
 	w.prepareHostile()
 	if status := w.call(w.current.token); status != 200 {
 		t.Fatalf("before anything happened: %d", status)
@@ -115,17 +117,39 @@ func TestChaos(t *testing.T) {
 	})
 }
 
-// run builds and starts the example API and returns its address.
-func run(t *testing.T, framework string, issuer *verifytest.Server) string {
+// program is the example API, built.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "chaos")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "api")
+		build := exec.Command("go", "build", "-o", program, "./examples/api")
+		build.Dir = "../.."
+		if out, err := build.CombinedOutput(); err != nil {
+			log.Fatalf("%v\n%s", err, out)
+		}
+		return m.Run()
+	}())
+}
+
+// frameworks are those that the example API runs on.
+var frameworks = []string{"nethttp", "chi", "gin", "echo"}
+
+// run starts the example API for some issuers and returns its address.
+func run(t *testing.T, framework string, issuers []*verifytest.Server, env ...string) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "api")
-	build := exec.Command("go", "build", "-o", bin, "./examples/api")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	var names []string
+	for _, is := range issuers {
+		names = append(names, is.Issuer())
 	}
-	cmd := exec.Command(bin)
-	cmd.Env = []string{"ADDR=127.0.0.1:0", "FRAMEWORK=" + framework, "ISSUER=" + issuer.Issuer(), "AUDIENCE=" + issuer.Audience()}
+	cmd := exec.Command(program)
+	cmd.Env = append([]string{"ADDR=127.0.0.1:0", "FRAMEWORK=" + framework, "ISSUER=" + strings.Join(names, ","), "AUDIENCE=" + issuers[0].Audience()}, env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +174,11 @@ var client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{
 
 // call returns the status of a call with a token, 0 if there was no answer.
 func (w *world) call(token string) int {
-	req, err := http.NewRequest("GET", w.base+"/api/protected", nil)
+	return call(w.base, token)
+}
+
+func call(base, token string) int {
+	req, err := http.NewRequest("GET", base+"/api/protected", nil)
 	if err != nil {
 		return 0
 	}

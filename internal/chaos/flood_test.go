@@ -18,10 +18,16 @@ import (
 // issuer is asked as often as the budget allows, nobody honest is refused, and
 // every made-up token is.
 func TestFlood(t *testing.T) {
+	for _, framework := range frameworks {
+		t.Run(framework, func(t *testing.T) { flood(t, framework) })
+	}
+}
+
+func flood(t *testing.T, framework string) {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()
 	issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=3600")
-	w := &world{t: t, issuer: issuer, base: run(t, "nethttp", issuer), start: time.Now()}
+	w := &world{t: t, issuer: issuer, base: run(t, framework, []*verifytest.Server{issuer}), start: time.Now()}
 	tok := issuer.Token(nil)
 	if status := w.call(tok); status != 200 {
 		t.Fatalf("before the flood: %d", status)

@@ -86,7 +86,7 @@ func TestPoison(t *testing.T) {
 	for i := range 10_000 {
 		fmt.Fprintf(&thousands, `,{"kty":"OKP","crv":"Ed25519","kid":"%d","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`, i)
 	}
-	for name, fault := range map[string]verifytest.Fault{
+	faults := map[string]verifytest.Fault{
 		"an empty object":   body("{}"),
 		"no keys":           body(`{"keys":[]}`),
 		"Keys":              body(`{"Keys":[]}`),
@@ -124,21 +124,52 @@ func TestPoison(t *testing.T) {
 				}
 			}
 		}),
-	} {
+		"a header without end": verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+			for line := "X: " + strings.Repeat("x", 4096) + "\r\n"; err == nil; {
+				_, err = io.WriteString(c, line)
+			}
+		}),
+	}
+	// Each framework's API has all of the issuers, and each of them a fault.
+	issuers := map[string]*verifytest.Server{}
+	var list []*verifytest.Server
+	for name := range faults {
+		issuer := verifytest.NewServer()
+		t.Cleanup(issuer.Close)
+		issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=1")
+		issuers[name] = issuer
+		list = append(list, issuer)
+	}
+	var apis []string
+	for _, framework := range frameworks {
+		apis = append(apis, run(t, framework, list))
+	}
+	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			issuer := verifytest.NewServer()
-			t.Cleanup(issuer.Close)
-			issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=1")
+			issuer := issuers[name]
 			v, source, log := service(t, issuer, jwks.Config{})
 			tok := issuer.Token(nil)
+			calls := 0
 			good := func() {
 				t.Helper()
 				if _, err := v.Verify(context.Background(), tok); err != nil {
 					t.Fatalf("a good token: %v", err)
 				}
+				calls++
+				if n := calls % len(apis); call(apis[n], tok) != 200 {
+					t.Fatalf("a good token was refused on %s", frameworks[n])
+				}
 			}
-			good()
+			for range apis {
+				good() // each has its keys now
+			}
 			issuer.Fail(verifytest.JWKS, fault)
 			eventually(t, "failing", func() bool { good(); return source.Health().State == jwks.StateFailing })
 			h := source.Health()
@@ -297,7 +328,7 @@ func TestLife(t *testing.T) {
 		_, _ = s.KeySet()
 		if i%2 == 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-			_, _ = s.Refresh(ctx, func(*verify.KeySet) bool { return true })
+			_, _ = s.Refresh(ctx, verify.Demand{Good: func(*verify.KeySet) bool { return true }})
 			cancel()
 		}
 		start := time.Now()

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
@@ -190,7 +191,7 @@ func TestMovedKeySet(t *testing.T) {
 				wantKeys(t, s, "a")
 				f.set(routes(openIDURL, metadata(elsewhere), keysURL, tc.old, elsewhere, serving(document(newOne))))
 				if tc.demand {
-					if set, err := s.Refresh(t.Context(), has("b")); err != nil || !has("b")(set) {
+					if set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")}); err != nil || !has("b")(set) {
 						t.Fatalf("not followed: %v", err)
 					}
 				}
@@ -252,7 +253,7 @@ func TestFloodAndMetadata(t *testing.T) {
 		time.Sleep(time.Minute)
 		f.requests()
 		for range 5000 {
-			_, _ = s.Refresh(t.Context(), nothing)
+			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing})
 			time.Sleep(time.Millisecond)
 		}
 		if log := f.requests(); len(log) > 3 {

@@ -53,13 +53,15 @@ func (p *plan) init(now time.Time) {
 	p.fetching = newAttempt(now, false)
 }
 
-// spend takes one fetch out of the budget if there is one left.
-func (p *plan) spend(now time.Time) bool {
+// spend takes one fetch out of the budget if there is one left. The last one is
+// kept for keys that are new: the tokens of withdrawn ones come for as long as
+// they live.
+func (p *plan) spend(now time.Time, withdrawn bool) bool {
 	if n := int(now.Sub(p.refilled) / budgetRefill); n > 0 {
 		p.budget = min(p.budget+n, budgetSize)
 		p.refilled = p.refilled.Add(time.Duration(n) * budgetRefill)
 	}
-	if p.budget == 0 {
+	if p.budget == 0 || withdrawn && p.budget < budgetSize {
 		return false
 	}
 	if p.budget == budgetSize {

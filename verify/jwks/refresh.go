@@ -93,6 +93,8 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 	default:
 		if v.set != nil && v.set.Equal(out.set) {
 			out.set = v.set // the same set, for those who remember it
+		} else {
+			out.set = out.set.Succeed(v.set)
 		}
 		changed = v.set != out.set
 		s.view.Store(&view{set: out.set, fetched: began, until: began.Add(s.config.MaxStale)})
@@ -113,10 +115,11 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 // errNotYet is returned when a fetch takes longer than a request should wait.
 var errNotYet = errors.New("jwks: the issuer has not answered yet")
 
-// Refresh returns a newer key set if the issuer has one that good accepts, as
+// Refresh returns a newer key set if the issuer has one that meets the demand, as
 // far as it can be asked: see the package's documentation. The error says that
 // there is no usable set, or that the issuer could not be asked.
-func (s *Source) Refresh(ctx context.Context, good func(*verify.KeySet) bool) (*verify.KeySet, error) {
+func (s *Source) Refresh(ctx context.Context, d verify.Demand) (*verify.KeySet, error) {
+	good := d.Good
 	set, err := s.KeySet()
 	if err == nil && good(set) {
 		return set, nil
@@ -125,7 +128,7 @@ func (s *Source) Refresh(ctx context.Context, good func(*verify.KeySet) bool) (*
 		return nil, err // it could not be started
 	}
 	arrived := time.Now()
-	a, patience, err := s.join(arrived)
+	a, patience, err := s.join(arrived, d.Withdrawn)
 	if a == nil {
 		return s.settle(good, err)
 	}
@@ -152,7 +155,7 @@ func (s *Source) Refresh(ctx context.Context, good func(*verify.KeySet) bool) (*
 		}
 		// The fetch began before the request came, so it may have missed
 		// what the request is about. One that begins now cannot.
-		if a, err = s.ask(); a == nil {
+		if a, err = s.ask(d.Withdrawn); a == nil {
 			return s.settle(good, err)
 		}
 	}
@@ -170,7 +173,7 @@ func (s *Source) settle(good func(*verify.KeySet) bool, cause error) (*verify.Ke
 // join returns the attempt that a request may await, and for how long at most.
 // Without one, the error says why the issuer cannot be asked; without either,
 // the set at hand is all there is.
-func (s *Source) join(now time.Time) (*attempt, time.Duration, error) {
+func (s *Source) join(now time.Time, withdrawn bool) (*attempt, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.plan
@@ -186,7 +189,7 @@ func (s *Source) join(now time.Time) (*attempt, time.Duration, error) {
 	if p.fetching != nil && !s.closed {
 		return p.fetching, patience, nil
 	}
-	a, err := s.demand(now)
+	a, err := s.demand(now, withdrawn)
 	return a, patience, err
 }
 
@@ -195,17 +198,17 @@ func (s *Source) join(now time.Time) (*attempt, time.Duration, error) {
 const failingPatience = time.Second
 
 // ask is join for a request that has waited already.
-func (s *Source) ask() (*attempt, error) {
+func (s *Source) ask(withdrawn bool) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := &s.plan; p.fetching != nil && !s.closed {
 		return p.fetching, nil
 	}
-	return s.demand(time.Now())
+	return s.demand(time.Now(), withdrawn)
 }
 
 // demand starts a fetch because a request needs one, if it may.
-func (s *Source) demand(now time.Time) (*attempt, error) {
+func (s *Source) demand(now time.Time, withdrawn bool) (*attempt, error) {
 	p := &s.plan
 	s.report.counters.Demands++
 	switch {
@@ -219,7 +222,7 @@ func (s *Source) demand(now time.Time) (*attempt, error) {
 			return nil, p.lastErr
 		}
 		p.fetching = newAttempt(now, false) // the retry that is due anyway
-	case p.spend(now):
+	case p.spend(now, withdrawn):
 		p.fetching = newAttempt(now, true)
 	default:
 		s.report.counters.Declined++

@@ -47,6 +47,6 @@ func (s *static) Bind(issuer string) error {
 
 func (s *static) KeySet() (*verify.KeySet, error) { return s.set, nil }
 
-func (s *static) Refresh(context.Context, func(*verify.KeySet) bool) (*verify.KeySet, error) {
+func (s *static) Refresh(context.Context, verify.Demand) (*verify.KeySet, error) {
 	return s.set, nil
 }
