@@ -226,6 +226,8 @@ func TestFaults(t *testing.T) {
 		{"ISSUER=https://a.test,https://b.test JWKS_URL=https://a.test/jwks", "JWKS_URL"},
 		{"ISSUER= JWKS_URL=https://a.test/jwks", "JWKS_URL"},
 		{"JWKS_URL=ftp://x", "JWKS_URL"},
+		{"JWKS_SNAPSHOT=/nowhere/at/all/keys.json", "JWKS_SNAPSHOT"},
+		{"ISSUER=https://a.test,https://b.test JWKS_SNAPSHOT=keys.json", "JWKS_SNAPSHOT"},
 		{"RESOURCE=::::", "RESOURCE"},
 		{"REDIS_URL=http://nope", "REDIS_URL"},
 		{"REDIS_URL=redis://127.0.0.1:6379", "REDIS_URL"},

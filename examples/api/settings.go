@@ -21,6 +21,7 @@ type settings struct {
 	issuers     []string
 	audience    []string
 	jwksURL     string
+	snapshot    string // file for the last good keys
 	algorithms  []string
 	leeway      time.Duration
 	rfc9068     bool
@@ -80,6 +81,7 @@ func readSettings(getenv func(string) string) (settings, []string) {
 		issuers:    list("ISSUER"),
 		audience:   list("AUDIENCE"),
 		jwksURL:    getenv("JWKS_URL"),
+		snapshot:   getenv("JWKS_SNAPSHOT"),
 		algorithms: list("ALGORITHMS"),
 		leeway:     duration("LEEWAY"),
 		rfc9068:    choice("TOKEN_TYPE", "any", "any", "at+jwt") == "at+jwt",
@@ -95,6 +97,9 @@ func readSettings(getenv func(string) string) (settings, []string) {
 	s.development = s.issuers == nil
 	if s.jwksURL != "" && len(s.issuers) != 1 {
 		fault("JWKS_URL", "needs ISSUER to be a single one")
+	}
+	if s.snapshot != "" && len(s.issuers) != 1 {
+		fault("JWKS_SNAPSHOT", "needs ISSUER to be a single one")
 	}
 	readLater(getenv, fault, choice, duration)
 
@@ -118,6 +123,8 @@ func readSettings(getenv func(string) string) (settings, []string) {
 			name = "ALGORITHMS"
 		case field == "Leeway":
 			name = "LEEWAY"
+		case strings.HasSuffix(f.Field, "Keys.Snapshot"):
+			name = "JWKS_SNAPSHOT"
 		case strings.Contains(f.Field, "Keys") && s.jwksURL != "":
 			name = "JWKS_URL"
 		default:
@@ -171,10 +178,7 @@ func readLater(getenv func(string) string, fault func(string, string, ...any), c
 func (s settings) verifier() verify.Config {
 	c := verify.Config{Algorithms: s.algorithms, Leeway: s.leeway, RFC9068: s.rfc9068}
 	for _, issuer := range s.issuers {
-		keys := jwks.Discover(issuer)
-		if s.jwksURL != "" {
-			keys = jwks.URL(s.jwksURL)
-		}
+		keys := jwks.New(jwks.Config{URL: s.jwksURL, Snapshot: s.snapshot})
 		c.Issuers = append(c.Issuers, verify.Issuer{Issuer: issuer, Audience: s.audience, Keys: keys})
 	}
 	return c

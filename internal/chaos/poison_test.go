@@ -341,3 +341,75 @@ func TestLife(t *testing.T) {
 	}
 	eventually(t, "the goroutines are gone", func() bool { return runtime.NumGoroutine() <= before+5 })
 }
+
+// TestRestart: an API that restarts while its issuer is down serves at once out
+// of the snapshot, on every framework; without one it answers 503, never 401.
+func TestRestart(t *testing.T) {
+	for _, framework := range frameworks {
+		t.Run(framework, func(t *testing.T) {
+			issuer := verifytest.NewServer()
+			defer issuer.Close()
+			dir := t.TempDir()
+			if err := os.Chmod(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, "keys.json")
+			issuers := []*verifytest.Server{issuer}
+			tok := issuer.Token(nil)
+			base := run(t, framework, issuers, "JWKS_SNAPSHOT="+file)
+			eventually(t, "ready", func() bool { return call(base, tok) == 200 })
+			eventually(t, "a snapshot", func() bool { _, err := os.Stat(file); return err == nil })
+			issuer.Down()
+			if status := call(run(t, framework, issuers, "JWKS_SNAPSHOT="+file), tok); status != 200 {
+				t.Errorf("with a snapshot: %d", status)
+			}
+			bare := run(t, framework, issuers)
+			if status := call(bare, tok); status != 503 {
+				t.Errorf("without a snapshot: %d", status)
+			}
+			issuer.Up()
+			up := time.Now()
+			eventually(t, "recovered", func() bool { return call(bare, tok) == 200 })
+			if d := time.Since(up); d > 2*time.Second+slack {
+				t.Errorf("served again after %v", d)
+			}
+		})
+	}
+}
+
+// TestOddKeys: keys that cannot be used beside one that can, and a content type
+// that says nothing, cost nobody anything, on every framework.
+func TestOddKeys(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	issuer.SetHeader(verifytest.JWKS, "Content-Type", "text/plain")
+	with := func(change map[string]any) map[string]any {
+		jwk := verifytest.NewKey("ES256").JWK()
+		for name, value := range change {
+			jwk[name] = value
+		}
+		return jwk
+	}
+	good, odd := issuer.Key(), verifytest.NewKey("EdDSA")
+	twin := verifytest.NewKey("EdDSA")
+	twin.ID = odd.ID
+	issuer.Publish(
+		with(map[string]any{"use": "enc"}), with(map[string]any{"use": 1}), with(map[string]any{"key_ops": []string{"sign"}}),
+		with(map[string]any{"kid": 7}), with(map[string]any{"kty": "AKP", "alg": "ML-DSA-44"}), with(map[string]any{"crv": "secp256k1"}),
+		with(map[string]any{"alg": "HS256"}), with(map[string]any{"x": "AAAA"}), with(map[string]any{"x5c": []string{"garbage"}}),
+		with(map[string]any{"d": "AAAA"}), map[string]any{"kty": "oct", "k": "AAAA", "kid": "oct"},
+		map[string]any{"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"}, "no object", nil,
+		odd.JWK(), twin.JWK(), good.JWK(),
+	)
+	tok := issuer.Token(nil, verifytest.WithKey(good))
+	bad := issuer.Token(nil, verifytest.WithKey(odd))
+	for _, framework := range frameworks {
+		base := run(t, framework, []*verifytest.Server{issuer})
+		if status := call(base, tok); status != 200 {
+			t.Errorf("%s: the good key's token got %d", framework, status)
+		}
+		if status := call(base, bad); status != 401 {
+			t.Errorf("%s: a skipped key's token got %d", framework, status)
+		}
+	}
+}
