@@ -1,0 +1,355 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	jose "github.com/go-jose/go-jose/v4"
+	josejwt "github.com/go-jose/go-jose/v4/jwt"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/lestrrat-go/jwx/v3/jwa"
+	jwxjwt "github.com/lestrrat-go/jwx/v3/jwt"
+
+	"github.com/bearerkit/bearerkit/bench/token"
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+const differentialLeeway = 30 * time.Second
+
+// differentialNow is the time at which all tokens are judged: an input means
+// the same whenever it is tried.
+var differentialNow = time.Unix(1_900_000_000, 0)
+
+// verifiers are what accepts whatever the kit accepts. Each is as strict as its
+// options make it, and gets the one right key and algorithm.
+var verifiers = map[string]func(raw string, key *verifytest.Key, algorithm string) error{
+	"golang-jwt": func(raw string, key *verifytest.Key, algorithm string) error {
+		_, err := jwt.NewParser(
+			jwt.WithValidMethods([]string{algorithm}),
+			jwt.WithIssuer(token.IssuerURL),
+			jwt.WithAudience(token.Audience),
+			jwt.WithExpirationRequired(),
+			jwt.WithIssuedAt(),
+			jwt.WithStrictDecoding(),
+			jwt.WithLeeway(differentialLeeway),
+			jwt.WithTimeFunc(func() time.Time { return differentialNow }),
+		).Parse(raw, func(*jwt.Token) (any, error) { return key.Public(), nil })
+		return err
+	},
+	"go-jose": func(raw string, key *verifytest.Key, algorithm string) error {
+		t, err := josejwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(algorithm)})
+		if err != nil {
+			return err
+		}
+		var c josejwt.Claims
+		if err := t.Claims(key.Public(), &c); err != nil {
+			return err
+		}
+		if c.Expiry == nil {
+			return josejwt.ErrExpired
+		}
+		return c.ValidateWithLeeway(josejwt.Expected{
+			Issuer: token.IssuerURL, AnyAudience: []string{token.Audience}, Time: differentialNow,
+		}, differentialLeeway)
+	},
+	"jwx": func(raw string, key *verifytest.Key, algorithm string) error {
+		alg, ok := jwa.LookupSignatureAlgorithm(algorithm)
+		if !ok {
+			return fmt.Errorf("no algorithm %q", algorithm)
+		}
+		_, err := jwxjwt.ParseString(raw,
+			jwxjwt.WithKey(alg, key.Public()),
+			jwxjwt.WithIssuer(token.IssuerURL),
+			jwxjwt.WithAudience(token.Audience),
+			jwxjwt.WithRequiredClaim("exp"),
+			jwxjwt.WithAcceptableSkew(differentialLeeway),
+			jwxjwt.WithClock(jwxjwt.ClockFunc(func() time.Time { return differentialNow })),
+		)
+		return err
+	},
+}
+
+// A reading is a token that the kit has accepted, as encoding/json reads it,
+// numbers as they stand.
+type reading struct {
+	algorithm      string
+	header, claims map[string]any
+}
+
+// differences are the tokens that the kit accepts and a peer rightly or
+// wrongly refuses. There are no others.
+var differences = []struct {
+	peers []string
+	why   string
+	has   func(reading) bool
+}{
+	{[]string{"golang-jwt", "go-jose"}, "they do not know Ed25519, the name that RFC 9864 gives EdDSA on that curve",
+		func(r reading) bool { return r.algorithm == "Ed25519" }},
+	{[]string{"go-jose", "jwx"}, "they read header members that point to keys, or are other standards'; the kit passes over them, whatever they hold",
+		func(r reading) bool {
+			for _, name := range []string{"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "nonce", "url", "enc", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c"} {
+				if _, has := r.header[name]; has {
+					return true
+				}
+			}
+			return false
+		}},
+	{[]string{"golang-jwt", "go-jose", "jwx"}, "they make a float64 of every number, also of one that nobody reads and that is too large for it",
+		func(r reading) bool { return hugeNumber(r.header) || hugeNumber(r.claims) }},
+	{[]string{"golang-jwt", "go-jose", "jwx"}, "they cut a date to whole seconds, which matters within one of the limit",
+		func(r reading) bool {
+			now, leeway := float64(differentialNow.Unix()), differentialLeeway.Seconds()
+			return isNear(r.claims["exp"], now-leeway) || isNear(r.claims["nbf"], now+leeway) || isNear(r.claims["iat"], now+leeway)
+		}},
+	{[]string{"jwx"}, "it takes a number with a sign for no date",
+		func(r reading) bool { return negative(r.claims["nbf"]) || negative(r.claims["iat"]) }},
+	{[]string{"golang-jwt", "go-jose", "jwx"}, "dates that are ages away do not fit their types; the kit compares what it was told, and a date in the distant past has passed",
+		func(r reading) bool { return isDistant(r.claims["nbf"]) || isDistant(r.claims["iat"]) }},
+}
+
+func negative(v any) bool {
+	n, _ := v.(json.Number)
+	return strings.HasPrefix(string(n), "-")
+}
+
+func hugeNumber(v any) bool {
+	switch v := v.(type) {
+	case json.Number:
+		_, err := v.Float64()
+		return err != nil
+	case []any:
+		return slices.ContainsFunc(v, hugeNumber)
+	case map[string]any:
+		for _, e := range v {
+			if hugeNumber(e) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func number(v any) float64 {
+	n, _ := v.(json.Number)
+	f, err := n.Float64()
+	if err != nil {
+		return math.NaN()
+	}
+	return f
+}
+
+// isNear reports whether a date has a fraction and is near a limit.
+func isNear(v any, limit float64) bool {
+	f := number(v)
+	return math.Abs(f-limit) <= 1 && f != math.Trunc(f)
+}
+
+// isDistant reports whether a date is outside of the years 1 to 9999.
+func isDistant(v any) bool {
+	f := number(v)
+	return f < -62135596800 || f > 253402300799
+}
+
+// edit changes a token: each four bytes say what, where (two of them), and with
+// which byte.
+func edit(raw string, script []byte) string {
+	b := []byte(raw)
+	for n := 0; len(script) >= 4 && n < 8; n++ {
+		at := int(binary.BigEndian.Uint16(script[1:])) % (len(b) + 1)
+		switch c := script[3]; script[0] % 4 {
+		case 0:
+			if at < len(b) {
+				b[at] = c
+			}
+		case 1:
+			b = slices.Insert(b, at, c)
+		case 2:
+			if at < len(b) {
+				b = slices.Delete(b, at, at+1)
+			}
+		case 3:
+			b = b[:at]
+		}
+		script = script[4:]
+	}
+	return string(b)
+}
+
+// FuzzDifferential: any header and claims, or good claims with one that is set
+// to anything, signed with the issuer's key by one of four algorithms, and then
+// changed at will.
+//
+//   - What the kit accepts, golang-jwt, go-jose and jwx accept as well, set up
+//     as strictly as they can be, save the differences that are listed above
+//     with their reasons. So the kit is no laxer than any of them, and an
+//     access token means the same to the service and to what stands beside it.
+//   - What was changed after it had been signed is not accepted, not even in
+//     another spelling of the same bytes.
+//
+// That the kit refuses what they accept is its purpose, and nothing is demanded
+// there.
+func FuzzDifferential(f *testing.F) {
+	var keys []verify.Key
+	var signers []*verifytest.Key
+	cheap := 0
+	for i, algorithm := range token.Algorithms {
+		k := verifytest.NewKey(algorithm)
+		k.ID = strings.ToLower(algorithm[:2])
+		signers = append(signers, k)
+		keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
+		if algorithm == "EdDSA" {
+			cheap = i
+		}
+	}
+	v, err := verify.New(verify.Config{
+		Issuer: token.IssuerURL, Audience: []string{token.Audience}, Keys: jwks.Static(keys...),
+		Leeway: differentialLeeway, Now: func() time.Time { return differentialNow },
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+
+	claims := func(members ...string) string {
+		m := [][2]string{{"iss", fmt.Sprintf("%q", token.IssuerURL)}, {"aud", fmt.Sprintf("%q", token.Audience)}, {"sub", `"user_1"`}, {"exp", "1900003600"}, {"iat", "1899999990"}}
+		for i := 0; i < len(members); i += 2 {
+			if at := slices.IndexFunc(m, func(x [2]string) bool { return x[0] == members[i] }); at >= 0 {
+				m[at][1] = members[i+1]
+			} else {
+				m = append(m, [2]string{members[i], members[i+1]})
+			}
+		}
+		var list []string
+		for _, x := range m {
+			if x[1] != "" {
+				list = append(list, fmt.Sprintf("%q:%s", x[0], x[1]))
+			}
+		}
+		return "{" + strings.Join(list, ",") + "}"
+	}
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for i, k := range signers {
+		which := byte(i)
+		header := fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":"at+jwt"}`, k.Algorithm, k.ID)
+		// The good ones, or nothing here means anything.
+		good := k.Sign(header, claims())
+		if _, err := v.Verify(context.Background(), good); err != nil {
+			f.Fatalf("%s: the kit refuses a good token: %v", k.Algorithm, err)
+		}
+		for name, accept := range verifiers {
+			if err := accept(good, k, k.Algorithm); err != nil {
+				f.Fatalf("%s: %s refuses a good token: %v", k.Algorithm, name, err)
+			}
+			if accept(edit(good, []byte{0, 0, 60, '!'}), k, k.Algorithm) == nil || accept(k.Sign(header, claims("exp", "1899999969")), k, k.Algorithm) == nil {
+				f.Fatalf("%s: %s accepts a bad token", k.Algorithm, name)
+			}
+		}
+		f.Add(which, header, claims(), []byte(nil), "", "")
+		dot, end := uint16(strings.IndexByte(good, '.')), uint16(len(good))
+		at := func(op byte, position uint16, c byte) []byte {
+			return []byte{op, byte(position >> 8), byte(position), c}
+		}
+		for _, script := range [][]byte{
+			at(1, dot, '='), at(1, end, '='), at(1, end, '\n'), at(1, dot, '\n'), at(1, 5, '\r'), at(1, end, '.'), at(1, 0, '.'), at(1, 0, ' '), at(0, end-1, 'B'), at(0, dot-1, 'f'), at(0, dot-1, '+'), at(0, end-20, 'A'), at(2, end-1, 0), at(3, dot, 0), at(3, dot+1, 0), at(1, end, 0), slices.Concat(at(1, end, '='), at(1, end+1, '=')),
+		} {
+			f.Add(which, header, claims(), script, "", "")
+		}
+		if i != cheap {
+			// What is in header and claims does not depend on the algorithm.
+			f.Add(which, fmt.Sprintf(`{"alg":%q}`, k.Algorithm), claims("exp", "1.9000036e9"), []byte(nil), "", "")
+			continue
+		}
+		for _, h := range []string{
+			fmt.Sprintf(`{"alg":%q}`, k.Algorithm), fmt.Sprintf(`{"typ":"JWT","alg":%q,"kid":%q}`, k.Algorithm, k.ID), fmt.Sprintf(`{"typ":"application/AT+JWT","alg":%q}`, k.Algorithm), `{"alg":"none"}`, `{"alg":"HS256","kid":"rs"}`, `{"alg":"Ed25519","kid":"ed"}`, `{"alg":"RS384","kid":"rs"}`, `{}`, "null", "",
+			strings.Replace(header, "{", `{"alg":"none",`, 1), strings.Replace(header, "{", `{"\u0061lg":"none",`, 1), strings.Replace(header, `"alg"`, `"\u0061lg"`, 1), strings.Replace(header, `"alg"`, `"Alg"`, 1), strings.Replace(header, "{", `{"ALG":"none",`, 1), strings.Replace(header, "{", `{"crit":["exp"],`, 1), strings.Replace(header, "{", `{"crit":[],`, 1), strings.Replace(header, "{", `{"b64":false,"crit":["b64"],`, 1), strings.Replace(header, "{", `{"zip":"DEF",`, 1),
+			strings.Replace(header, "{", `{"cty":"JWT",`, 1), strings.Replace(header, "{", `{"cty":"json",`, 1), strings.Replace(header, "{", `{"jku":"http://127.0.0.1:1/",`, 1), strings.Replace(header, "{", `{"jwk":{},`, 1), strings.Replace(header, "{", `{"x5c":["AAAA"],`, 1), strings.Replace(header, "{", `{"x":1e999,`, 1), strings.Replace(header, "{", `{"x":`+deep(31)+",", 1), strings.Replace(header, "{", `{"x":`+deep(32)+",", 1), strings.Replace(header, "{", `{"x":"\ud800",`, 1), strings.Replace(header, "{", `{"x":"\ud83d\ude00",`, 1),
+			"\ufeff" + header, header + "x", header + header, " " + header + "\n", strings.Replace(header, `"typ"`, `"Kid":"x","typ"`, 1), strings.Replace(header, "{", `{"":null,`, 1),
+		} {
+			f.Add(which, h, claims(), []byte(nil), "", "")
+		}
+		aud := fmt.Sprintf("%q", token.Audience)
+		for _, c := range []string{
+			claims("exp", "1.9000036e9"), claims("exp", "1900003600.5"), claims("exp", "1900003600.0"), claims("exp", "19000036E2"), claims("exp", `"1900003600"`), claims("exp", ""), claims("exp", "null"), claims("exp", "1899999970"), claims("exp", "1899999970.5"), claims("exp", "1899999971"), claims("exp", "1e300"), claims("exp", "1e999"), claims("exp", "-1"), claims("exp", "2500000000"), claims("exp", "9999999999999"), claims("exp", strings.Repeat("9", 400)), claims("exp", "1900003600."+strings.Repeat("0", 400)+"1"),
+			claims("nbf", "1900000030"), claims("nbf", "1900000031"), claims("nbf", "-1e300"), claims("nbf", "-9223372036854775809"), claims("nbf", "0"), claims("nbf", "1e-999"), claims("nbf", "-0"), claims("nbf", "null"), claims("iat", ""), claims("iat", "1900000030"), claims("iat", "1900000029.75"), claims("iat", "-1e300"), claims("iat", "1899999990e0"), claims("auth_time", "1e300"), claims("auth_time", "-1e300"),
+			claims("aud", "["+aud+"]"), claims("aud", `["x",`+aud+"]"), claims("aud", "[]"), claims("aud", "["+aud+",1]"), claims("aud", "[["+aud+"]]"), claims("aud", strings.Replace(aud, "client", `\u0063lient`, 1)), claims("AUD", `"x"`), claims("aud", "", "Aud", aud),
+			claims("iss", `"https:\/\/acme.authkit.example"`), claims("iss", `"https://acme.authkit.example/"`), claims("Iss", `"https://evil.example"`), claims("ISS", "1", "SUB", "1", "EXP", "1", "NBF", `"x"`), claims("sub", `"\ud83d\ude00"`), claims("sub", `"\ud800"`), claims("sub", `"\u0000"`), claims("sub", "1"), claims("jti", `"x"`), claims("jti", "1"), claims("jti", "null"), claims("scope", `"a b"`), claims("scp", `["a"]`), claims("cnf", "{}"), claims("act", `{"sub":"a"}`),
+			claims("x", "1e999"), claims("x", "-1e999"), claims("x", `{"y":[1e999]}`), claims("x", strings.Repeat("9", 400)), claims("x", deep(31)), claims("x", deep(32)), claims("x", `{"y":1,"y":2}`), claims("x", "01"), claims("", "1"), claims("x", `"\u2028\ufffd\uffff"`), claims("address", `{"country":1}`), claims("email_verified", `"yes"`), claims("updated_at", `"x"`), claims("birthdate", "1"),
+			"\ufeff" + claims(), claims() + "x", claims() + claims(), " \t\r\n" + claims() + "\n", "{}", "[]", "null", "", strings.Replace(claims(), "{", `{"sub":"root",`, 1), strings.Replace(claims(), "{", `{"s\u0075b":"root",`, 1), strings.Replace(claims(), "{", "{\"x\":\"\xff\",", 1), strings.Replace(claims(), "}", ",}", 1),
+		} {
+			f.Add(which, header, c, []byte(nil), "", "")
+		}
+	}
+
+	for _, x := range [][2]string{
+		{"exp", "1900003600.25"}, {"exp", "1.9e9"}, {"nbf", "1900000029.5"}, {"iat", "-1.5e-3"}, {"aud", fmt.Sprintf("[%q,%q]", "x", token.Audience)}, {"sub", `"\ud83d\ude00"`}, {"x", `[1,{"y":"\u00e9"},null,-0.1E+2]`}, {"", `""`}, {"jti", `"\u0041"`}, {"scope", `"a b"`},
+	} {
+		f.Add(byte(cheap), `{"alg":"EdDSA"}`, "", []byte(nil), x[0], x[1])
+	}
+
+	f.Fuzz(func(t *testing.T, which byte, header, payload string, script []byte, name, value string) {
+		if payload == "" {
+			// Claims that are good but for one of them: chance alone would
+			// seldom come by them.
+			payload = claims(name, value)
+		}
+		k := signers[cheap] // most of the time
+		if int(which) < len(signers) {
+			k = signers[which]
+		}
+		signed := k.Sign(header, payload)
+		raw := edit(signed, script)
+		if _, err := v.Verify(t.Context(), raw); err != nil {
+			return
+		}
+		if raw != signed {
+			t.Fatalf("accepted, though it was changed: %q, signed as %q", raw, signed)
+		}
+		r := read(t, raw)
+		for name, accept := range verifiers {
+			err := accept(raw, k, r.algorithm)
+			if err == nil {
+				continue
+			}
+			if !slices.ContainsFunc(differences, func(d struct {
+				peers []string
+				why   string
+				has   func(reading) bool
+			}) bool {
+				return slices.Contains(d.peers, name) && d.has(r)
+			}) {
+				t.Errorf("%s refuses what the kit accepts: %v\nheader %q\nclaims %q", name, err, header, payload)
+			}
+		}
+	})
+}
+
+// read reads a token that was accepted.
+func read(t *testing.T, raw string) reading {
+	t.Helper()
+	object := func(segment string) (m map[string]any) {
+		text, err := base64.RawURLEncoding.Strict().DecodeString(segment)
+		if err == nil {
+			d := json.NewDecoder(bytes.NewReader(text))
+			d.UseNumber()
+			err = d.Decode(&m)
+		}
+		if err != nil {
+			t.Fatalf("accepted: %q (%v)", raw, err)
+		}
+		return m
+	}
+	segments := strings.Split(raw, ".")
+	r := reading{header: object(segments[0]), claims: object(segments[1])}
+	r.algorithm, _ = r.header["alg"].(string)
+	return r
+}
