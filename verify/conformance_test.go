@@ -114,3 +114,25 @@ func signs(priv crypto.Signer, alg string) bool {
 	}
 	return alg[:2] == "Ed"
 }
+
+// The hash is the one that the algorithm's name says, whatever the signature
+// itself says (RFC 7515 section 10.6) and though the key would do for another.
+func TestHashOfTheAlgorithm(t *testing.T) {
+	v, _ := build(t, nil)
+	for _, s := range signers {
+		if len(s.alg) != 5 || s == eddsa { // Ed25519 has no choice of hash
+			continue
+		}
+		for bits := range hashes {
+			t.Run(s.alg+" with SHA-"+bits, func(t *testing.T) {
+				text := enc(s.header()) + "." + enc(claims())
+				tok := text + "." + b64(signature(s.alg[:2]+bits, s.priv, text))
+				if bits == s.alg[2:] {
+					accept(t, v, tok)
+				} else {
+					refuse(t, v, tok, verify.ErrSignature)
+				}
+			})
+		}
+	}
+}

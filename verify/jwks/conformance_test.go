@@ -111,3 +111,37 @@ func TestMembersOfSetAndKey(t *testing.T) {
 		})
 	}
 }
+
+// An issuer that is asked for metadata is an https URL without a query, a
+// fragment or user information (RFC 8414 section 2); http is for one machine.
+func TestIssuerIdentifier(t *testing.T) {
+	for issuer, want := range map[string]string{ // a part of the fault; empty: good
+		"https://issuer.example":        "",
+		"https://issuer.example/":       "",
+		"https://issuer.example:8443/x": "",
+		"http://127.0.0.1:8080":         "",
+		"http://[::1]":                  "",
+		"http://localhost/x":            "",
+		"http://issuer.example":         "https",
+		"http://127.0.0.1.example":      "https",
+		"http://10.0.0.1":               "https",
+		"https://issuer.example?x=1":    "query",
+		"https://issuer.example/?":      "query",
+		"https://issuer.example#x":      "fragment",
+		"https://issuer.example#":       "fragment",
+		"https://a:b@issuer.example":    "user information",
+		"urn:issuer":                    "https",
+		"issuer.example":                "https",
+		"ftp://issuer.example":          "https",
+		"https://":                      "host",
+		"":                              "https",
+	} {
+		err := jwks.New(jwks.Config{}).Bind(issuer)
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", issuer, err, want)
+		}
+	}
+	if err := jwks.New(jwks.Config{InsecureHTTP: true}).Bind("http://issuer.example"); err != nil {
+		t.Errorf("InsecureHTTP: %v", err)
+	}
+}
