@@ -270,12 +270,14 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	ec, ed, rs := newKey("ec"), edJWK("ed"), rsaJWK("rs")
+	// Bits that the decoded bytes do not use, where they are zeros otherwise.
+	bent := b64(make([]byte, 31)) + "B"
 	big512 := with(rs, "n", numberOf(512))
 	for _, list := range [][]any{
 		{}, {nil}, {1, "x", []any{}, jwk{}, true}, {ec}, {ed}, {rs}, {ec, ed, rs}, {ec, ec}, {ec, newKey("ec")}, {ec, with(ec, "alg", "ES256")}, {newKey("a"), newKey("b"), newKey("c")},
 		{with(ec, "alg", "ES256", "use", "sig", "key_ops", []string{"verify"})}, {with(ec, "alg", "ES384")}, {with(ec, "kid", nil)}, {with(ec, "kid", "")}, {with(ec, "kid", "\U0001F600\u0000\u2028")},
 		{with(ec, "use", "enc")}, {with(ec, "key_ops", []any{"verify", 1})}, {with(ec, "d", "AA")}, {with(ec, "y", ec["x"])}, {with(ec, "x", ec["x"].(string)+"=")}, {with(ec, "crv", "P-521")},
-		{with(ed, "alg", "Ed25519")}, {with(ed, "alg", "EdDSA")}, {with(ed, "crv", "X25519")}, {with(ed, "x5c", []string{certificate(testEd25519)})}, {with(ed, "x5c", []string{certificate(testRSA)})}, {with(ed, "x", b64(make([]byte, 32)))},
+		{with(ed, "alg", "Ed25519")}, {with(ed, "alg", "EdDSA")}, {with(ed, "crv", "X25519")}, {with(ed, "x5c", []string{certificate(testEd25519)})}, {with(ed, "x5c", []string{certificate(testRSA)})}, {with(ed, "x", b64(make([]byte, 32)))}, {with(ed, "x", bent)}, {with(rs, "n", rs["n"].(string)[:341]+"B")},
 		{with(rs, "alg", "PS256")}, {with(rs, "alg", "HS256")}, {with(rs, "e", "AQ")}, {with(rs, "e", "AAAAAQAB")}, {with(rs, "n", "AAAA"+rs["n"].(string))}, {with(rs, "x5c", []string{certificate(testRSA)})}, {with(rs, "x5c", []string{""})}, {big512},
 		{with(rs, "n", numberOf(8193))}, {with(rs, "n", b64(roca().Bytes()))}, {jwk{"kty": "oct", "k": "AA"}}, {with(ec, "x5u", "http://127.0.0.1/"), with(ec, "kid", strings.Repeat("k", 1025))},
 	} {
