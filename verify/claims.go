@@ -10,7 +10,7 @@ import (
 )
 
 // claims are the members of a claims set (RFC 7519 section 4) that the kit
-// knows, as text. A nil value is an absent claim; "null" is a present one of
+// knows, as text. An empty value is an absent claim; "null" is a present one of
 // the wrong type.
 type claims struct {
 	iss, sub, aud, jti             strictjson.Value
@@ -18,14 +18,15 @@ type claims struct {
 	clientID, azp, cid, scope, scp strictjson.Value
 	orgID, acr, act, permissions   strictjson.Value
 	cnf                            strictjson.Value
+	tokenType, tokenUse            strictjson.Value // of introspection
 
 	nonce     bool
 	otherKind string // the member that gives the token away as no access token
 }
 
-func (c *claims) parse(payload []byte) error {
-	err := strictjson.Object(payload, func(name []byte, value strictjson.Value) {
-		switch string(name) {
+func (c *claims) parse(payload string) error {
+	err := strictjson.Object(payload, func(name string, value strictjson.Value) {
+		switch name {
 		case "iss":
 			c.iss = value
 		case "sub":
@@ -62,14 +63,17 @@ func (c *claims) parse(payload []byte) error {
 			c.permissions = value
 		case "cnf":
 			c.cnf = value
+		case "token_type":
+			c.tokenType = value
 		case "nonce":
 			c.nonce = true
 		case "at_hash", "c_hash", "s_hash", // an ID token (OpenID Connect Core section 3.3.2.11)
 			"events",              // a security event or logout token (RFC 8417)
 			"token_introspection", // an introspection response (RFC 9701)
 			"htm", "htu":          // a DPoP proof (RFC 9449)
-			c.otherKind = string(name)
+			c.otherKind = name
 		case "token_use": // Cognito
+			c.tokenUse = value
 			if value.Is("id") || value.Is("refresh") {
 				c.otherKind = "token_use"
 			}
@@ -89,7 +93,7 @@ func (c *claims) parse(payload []byte) error {
 // that those are there that must be.
 func (c *claims) checkIdentity(is *issuer, profile bool) error {
 	switch {
-	case c.sub == nil:
+	case c.sub == "":
 		if !is.allowNoSubject {
 			return refuse(ErrClaim, "sub")
 		}
@@ -101,18 +105,18 @@ func (c *claims) checkIdentity(is *issuer, profile bool) error {
 		value    strictjson.Value
 		required bool
 	}{
-		{"client_id", c.clientID, profile}, {"azp", c.azp, false}, {"cid", c.cid, false}, {"jti", c.jti, profile}, {"acr", c.acr, false},
+		{"client_id", c.clientID, profile}, {"azp", c.azp, false}, {"jti", c.jti, profile}, {"acr", c.acr, false},
 	} {
-		if s.value == nil && s.required || s.value != nil && s.value[0] != '"' {
+		if s.value == "" && s.required || s.value != "" && s.value[0] != '"' {
 			return refuse(ErrClaim, s.name)
 		}
 	}
-	if c.scope != nil {
+	if c.scope != "" {
 		if s, ok := c.scope.Text(); !ok || s != "" && !isScope(s) {
 			return refuse(ErrClaim, "scope")
 		}
 	}
-	if c.scp != nil {
+	if c.scp != "" {
 		if s, ok := c.scp.Text(); ok && (s == "" || isScope(s)) {
 			return nil
 		}
@@ -153,41 +157,52 @@ func isScopeChar(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '
 // for decades; a number that says so is a mistake (milliseconds) or an attempt.
 const maxLifetime = 20 * 365 * 24 * 3600 // seconds
 
-// checkTime compares exp, nbf and iat with the clock, in seconds as float64:
-// exact to a microsecond in this century, and free of overflow.
-func (c *claims) checkTime(now time.Time, leeway time.Duration, profile bool) error {
-	t, slack := float64(now.UnixNano())/1e9, leeway.Seconds()
-	exp, ok := numericDate(c.exp)
-	switch {
-	case !ok:
-		return refuse(ErrClaim, "exp")
-	case t >= exp+slack:
-		return refuse(ErrExpired, "")
-	case exp > t+maxLifetime:
-		return refuse(ErrClaim, "exp")
+// times are the dates that decide whether a token is good now, in seconds as
+// float64: exact to a microsecond in this century, and free of overflow.
+type times struct {
+	exp, nbf, iat float64
+}
+
+// always are the times of what is silent about time.
+var always = times{math.Inf(1), math.Inf(-1), math.Inf(-1)}
+
+// readTimes reads exp, nbf and iat, and sees to it that they are dates.
+func (c *claims) readTimes(profile bool) (times, error) {
+	t := always
+	var ok bool
+	if t.exp, ok = numericDate(c.exp); !ok {
+		return t, refuse(ErrClaim, "exp")
 	}
-	if c.nbf != nil {
-		nbf, ok := numericDate(c.nbf)
-		if !ok {
-			return refuse(ErrClaim, "nbf")
-		}
-		if nbf > t+slack {
-			return refuse(ErrNotYetValid, "nbf")
-		}
-	}
-	if c.iat != nil || profile {
-		iat, ok := numericDate(c.iat)
-		if !ok {
-			return refuse(ErrClaim, "iat")
-		}
-		if iat > t+slack {
-			return refuse(ErrNotYetValid, "iat")
+	if c.nbf != "" {
+		if t.nbf, ok = numericDate(c.nbf); !ok {
+			return t, refuse(ErrClaim, "nbf")
 		}
 	}
-	if c.authTime != nil {
+	if c.iat != "" || profile {
+		if t.iat, ok = numericDate(c.iat); !ok {
+			return t, refuse(ErrClaim, "iat")
+		}
+	}
+	if c.authTime != "" {
 		if _, ok := numericDate(c.authTime); !ok {
-			return refuse(ErrClaim, "auth_time")
+			return t, refuse(ErrClaim, "auth_time")
 		}
+	}
+	return t, nil
+}
+
+// check compares the times with the clock.
+func (t *times) check(now time.Time, leeway time.Duration) error {
+	n, slack := float64(now.UnixNano())/1e9, leeway.Seconds()
+	switch {
+	case n >= t.exp+slack:
+		return refuse(ErrExpired, "")
+	case t.exp > n+maxLifetime && !math.IsInf(t.exp, 1):
+		return refuse(ErrClaim, "exp")
+	case t.nbf > n+slack:
+		return refuse(ErrNotYetValid, "nbf")
+	case t.iat > n+slack:
+		return refuse(ErrNotYetValid, "iat")
 	}
 	return nil
 }
@@ -195,7 +210,7 @@ func (c *claims) checkTime(now time.Time, leeway time.Duration, profile bool) er
 // numericDate reads a NumericDate (RFC 7519 section 2): any JSON number, and
 // nothing else.
 func numericDate(v strictjson.Value) (float64, bool) {
-	if v == nil {
+	if v == "" {
 		return 0, false
 	}
 	return v.Float()
@@ -214,9 +229,9 @@ func date(v strictjson.Value) time.Time {
 }
 
 // checkAudience finds out whether the token is meant for this service.
-func (c *claims) checkAudience(is *issuer, payload []byte) error {
+func (c *claims) checkAudience(is *issuer, payload string) error {
 	aud := c.aud
-	if aud != nil {
+	if aud != "" {
 		named, ok := is.named(aud)
 		if !ok {
 			return refuse(ErrClaim, "aud")
@@ -231,18 +246,18 @@ func (c *claims) checkAudience(is *issuer, payload []byte) error {
 	case is.audienceClaim != "":
 		var stand strictjson.Value
 		// Checked before; it is read again only for the rare issuer.
-		_ = strictjson.Object(payload, func(name []byte, value strictjson.Value) {
-			if string(name) == is.audienceClaim {
+		_ = strictjson.Object(payload, func(name string, value strictjson.Value) {
+			if name == is.audienceClaim {
 				stand = value
 			}
 		})
-		if stand == nil {
+		if stand == "" {
 			return refuse(ErrAudience, "")
 		}
 		if named, ok := is.named(stand); !ok || !named {
 			return refuse(ErrAudience, "")
 		}
-	case aud == nil:
+	case aud == "":
 		return refuse(ErrClaim, "aud")
 	}
 	return nil
@@ -266,9 +281,12 @@ func (is *issuer) named(v strictjson.Value) (named, ok bool) {
 	return false, false
 }
 
+// maxActors bounds how many actors may stand behind each other.
+const maxActors = 8
+
 // actor reads an "act" claim (RFC 8693 section 4.1).
-func actor(v strictjson.Value) (*Actor, bool) {
-	if v.Kind() != strictjson.Obj {
+func actor(v strictjson.Value, depth int) (*Actor, bool) {
+	if v.Kind() != strictjson.Obj || depth == maxActors {
 		return nil, false
 	}
 	a := &Actor{}
@@ -280,7 +298,7 @@ func actor(v strictjson.Value) (*Actor, bool) {
 		case "iss":
 			a.Issuer, ok = value.Text()
 		case "act":
-			a.Actor, ok = actor(value)
+			a.Actor, ok = actor(value, depth+1)
 		}
 		if !ok {
 			return nil, false
@@ -289,9 +307,11 @@ func actor(v strictjson.Value) (*Actor, bool) {
 	return a, true
 }
 
-// token makes the token that the checked claims describe.
-func (c *claims) token(is *issuer, payload []byte) *Token {
-	t := &Token{
+// token makes the token that the checked claims describe. It is called when the
+// signature has been checked: what it looks at costs more than what others may
+// make us spend.
+func (c *claims) token(is *issuer, payload string) (Token, error) {
+	t := Token{
 		Issuer:    is.name,
 		Expiry:    date(c.exp),
 		NotBefore: date(c.nbf),
@@ -299,50 +319,37 @@ func (c *claims) token(is *issuer, payload []byte) *Token {
 		AuthTime:  date(c.authTime),
 		claims:    payload,
 	}
-	t.Subject, _ = text(c.sub)
-	t.ID, _ = text(c.jti)
-	t.ACR, _ = text(c.acr)
-	t.OrganizationID, _ = text(c.orgID)
+	t.Subject, _ = c.sub.Text()
+	t.ID, _ = c.jti.Text()
+	t.ACR, _ = c.acr.Text()
+	t.OrganizationID, _ = c.orgID.Text()
 	for _, v := range [...]strictjson.Value{c.clientID, c.azp, c.cid} {
-		if id, ok := text(v); ok {
+		if id, ok := v.Text(); ok {
 			t.ClientID = id
 			break
 		}
 	}
-	if c.aud != nil {
-		if s, ok := c.aud.Text(); ok {
-			t.Audience = []string{s}
-		} else {
-			t.Audience, _ = c.aud.Texts()
+	if s, ok := c.aud.Text(); ok {
+		t.Audience = []string{s}
+	} else {
+		t.Audience, _ = c.aud.Texts()
+	}
+	scope := c.scope
+	if scope == "" {
+		scope = c.scp
+	}
+	if s, ok := scope.Text(); ok {
+		t.Scope = s
+	} else {
+		list, _ := scope.Texts()
+		t.Scope = strings.Join(list, " ")
+	}
+	t.permissions, _ = c.permissions.Texts()
+	if c.act != "" {
+		var ok bool
+		if t.Actor, ok = actor(c.act, 0); !ok {
+			return t, refuse(ErrClaim, "act")
 		}
 	}
-	switch {
-	case c.scope != nil:
-		t.Scope, _ = c.scope.Text()
-	case c.scp != nil:
-		if s, ok := c.scp.Text(); ok {
-			t.Scope = s
-		} else {
-			t.Scope = joinTexts(c.scp)
-		}
-	}
-	if c.permissions != nil {
-		t.permissions, _ = c.permissions.Texts()
-	}
-	if c.act != nil {
-		t.Actor, _ = actor(c.act)
-	}
-	return t
-}
-
-func text(v strictjson.Value) (string, bool) {
-	if v == nil {
-		return "", false
-	}
-	return v.Text()
-}
-
-func joinTexts(v strictjson.Value) string {
-	list, _ := v.Texts()
-	return strings.Join(list, " ")
+	return t, nil
 }

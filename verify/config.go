@@ -24,6 +24,11 @@ type Config struct {
 	// Keys has the issuer's keys. Required.
 	Keys KeySource
 
+	// Introspection asks the issuer about tokens (RFC 7662). Default: none;
+	// tokens are good until they expire, and those that are no JWTs are
+	// refused.
+	Introspection *Introspection
+
 	// Issuers are the trusted issuers, each with its own audiences and keys;
 	// a token is only ever checked with the keys of the issuer it names.
 	Issuers []Issuer
@@ -42,6 +47,11 @@ type Config struct {
 	RFC9068 bool
 	// MaxTokenSize is the longest accepted token, in bytes. Default: 16384.
 	MaxTokenSize int
+	// CacheSize is how many tokens that have verified are remembered, so that
+	// they cost next to nothing when they come again. One of more than about
+	// 1,200 bytes of claims counts as several: memory stays within 2 KiB for
+	// each, beside the cache's own. Default: 16384; [NoCache] for none.
+	CacheSize int
 	// Checks are additional conditions, called in order with every token that
 	// has passed all others. An error refuses the token with ErrRejected; one
 	// that wraps ErrUnavailable says that the check could not be made. They
@@ -53,10 +63,11 @@ type Config struct {
 
 // Issuer describes one trusted authorization server.
 type Issuer struct {
-	// Issuer, Audience and Keys are as in [Config].
-	Issuer   string
-	Audience []string
-	Keys     KeySource
+	// Issuer, Audience, Keys and Introspection are as in [Config].
+	Issuer        string
+	Audience      []string
+	Keys          KeySource
+	Introspection *Introspection
 
 	// Alternates are other values of "iss" under which the same authorization
 	// server issues tokens with the same keys, compared exactly as well. A
@@ -80,6 +91,9 @@ type Issuer struct {
 
 // NoLeeway as [Config.Leeway] tolerates no difference between clocks.
 const NoLeeway time.Duration = -1
+
+// NoCache as [Config.CacheSize] remembers no token.
+const NoCache = -1
 
 const (
 	defaultLeeway       = 30 * time.Second
@@ -119,15 +133,31 @@ func (f *faults) add(field, format string, args ...any) {
 	*f = append(*f, &Fault{field, fmt.Sprintf(format, args...)})
 }
 
+// join adds what is wrong with a part of the configuration.
+func (f *faults) join(field string, err error) {
+	if err == nil {
+		return
+	}
+	parts := Faults(err)
+	if len(parts) == 0 {
+		f.add(field, "%v", err)
+	}
+	for _, p := range parts {
+		f.add(field+"."+p.Field, "%s", p.Problem)
+	}
+}
+
 // issuer is an Issuer made ready.
 type issuer struct {
 	name           string
+	allNames       []string // the alternates included
 	audience       []string
 	audienceClaim  string
 	anyAudience    bool
 	allowNonce     bool
 	allowNoSubject bool
 	keys           KeySource
+	introspection  *Introspection
 }
 
 // New makes a verifier. It reports every fault of the configuration at once
@@ -138,8 +168,8 @@ func New(c Config) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range v.sources {
-		_, _ = k.KeySet() // starts it; whether it has keys already is no matter here
+	for _, is := range v.list {
+		_, _ = is.keys.KeySet() // starts it; whether it has keys already is no matter here
 	}
 	return v, nil
 }
@@ -162,14 +192,15 @@ func (c Config) prepare() (*Verifier, error) {
 		profile: c.RFC9068,
 		checks:  slices.Clone(c.Checks),
 		now:     c.Now,
+		secret:  newSecret(),
 	}
 	list := c.Issuers
-	single := c.Issuer != "" || c.Audience != nil || c.Keys != nil
+	single := c.Issuer != "" || c.Audience != nil || c.Keys != nil || c.Introspection != nil
 	switch {
 	case single && len(list) > 0:
-		bad.add("Issuers", "set either Issuers or Issuer, Audience and Keys, not both")
+		bad.add("Issuers", "set either Issuers or Issuer, Audience, Keys and Introspection, not both")
 	case len(list) == 0:
-		list = []Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys}}
+		list = []Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys, Introspection: c.Introspection}}
 		single = true
 	}
 	for i, is := range list {
@@ -179,6 +210,7 @@ func (c Config) prepare() (*Verifier, error) {
 		}
 		v.addIssuer(prefix, is, &bad)
 	}
+	v.chooseOpaque(single, &bad)
 	names := c.Algorithms
 	if names == nil {
 		names = Algorithms()
@@ -217,6 +249,14 @@ func (c Config) prepare() (*Verifier, error) {
 	case c.MaxTokenSize < 0:
 		bad.add("MaxTokenSize", "%d is negative", c.MaxTokenSize)
 	}
+	switch {
+	case c.CacheSize == 0:
+		v.cache = newCache(defaultCacheSize)
+	case c.CacheSize > 0:
+		v.cache = newCache(c.CacheSize)
+	case c.CacheSize != NoCache:
+		bad.add("CacheSize", "%d is negative", c.CacheSize)
+	}
 	if slices.ContainsFunc(c.Checks, func(f func(context.Context, *Token) error) bool { return f == nil }) {
 		bad.add("Checks", "has a nil function")
 	}
@@ -232,6 +272,7 @@ func (c Config) prepare() (*Verifier, error) {
 func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 	is := &issuer{
 		name:           c.Issuer,
+		allNames:       append([]string{c.Issuer}, c.Alternates...),
 		audience:       slices.Clone(c.Audience),
 		audienceClaim:  c.AudienceClaim,
 		anyAudience:    c.InsecureNoAudience,
@@ -239,8 +280,8 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 		allowNoSubject: c.AllowNoSubject,
 		keys:           c.Keys,
 	}
-	v.names = append(v.names, c.Issuer)
-	for i, name := range append([]string{c.Issuer}, c.Alternates...) {
+	v.list = append(v.list, is)
+	for i, name := range is.allNames {
 		field := prefix + "Issuer"
 		if i > 0 {
 			field = fmt.Sprintf("%sAlternates[%d]", prefix, i-1)
@@ -270,24 +311,43 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 	case "exp", "nbf", "iat", "iss", "jti":
 		bad.add(prefix+"AudienceClaim", "%q says nothing about an audience", c.AudienceClaim)
 	}
+	if c.Introspection != nil {
+		in := *c.Introspection
+		is.introspection, v.introspects = &in, true
+		if in.Introspector == nil {
+			bad.add(prefix+"Introspection.Introspector", "is required")
+		} else {
+			bad.join(prefix+"Introspection", in.Introspector.Bind(c.Issuer, v.opener(is)))
+		}
+	}
 	if c.Keys == nil {
 		bad.add(prefix+"Keys", "is required")
 		return
 	}
-	v.sources = append(v.sources, c.Keys)
-	if err := c.Keys.Bind(c.Issuer); err != nil {
-		parts := Faults(err)
-		if len(parts) == 0 {
-			bad.add(prefix+"Keys", "%v", err)
-		}
-		for _, f := range parts {
-			bad.add(prefix+"Keys."+f.Field, "%s", f.Problem)
+	bad.join(prefix+"Keys", c.Keys.Bind(c.Issuer))
+}
+
+// chooseOpaque finds the one issuer that is asked about tokens that are no JWTs.
+func (v *Verifier) chooseOpaque(single bool, bad *faults) {
+	for i, is := range v.list {
+		switch {
+		case is.introspection == nil || !single && len(v.list) > 1 && !is.introspection.Opaque:
+		case v.opaque != nil:
+			bad.add(fmt.Sprintf("Issuers[%d].Introspection.Opaque", i), "is said of another issuer too: such tokens go to one place")
+		default:
+			v.opaque = is
 		}
 	}
 }
 
 // Issuers returns the identifiers of the configured issuers.
-func (v *Verifier) Issuers() []string { return slices.Clone(v.names) }
+func (v *Verifier) Issuers() []string {
+	var names []string
+	for _, is := range v.list {
+		names = append(names, is.name)
+	}
+	return names
+}
 
 // Leeway returns the clock difference that is tolerated.
 func (v *Verifier) Leeway() time.Duration { return v.leeway }
@@ -297,21 +357,30 @@ func (v *Verifier) Now() time.Time { return v.now() }
 
 // Ready reports whether tokens of at least one issuer can be verified now.
 func (v *Verifier) Ready() bool {
-	for _, k := range v.sources {
-		if _, err := k.KeySet(); err == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.list, func(is *issuer) bool {
+		_, err := is.keys.KeySet()
+		return err == nil
+	})
 }
 
-// Close closes the key sources that can be closed. Tokens that come later get
-// ErrUnavailable, unless their issuer's keys are static.
+// Introspects reports whether every issuer can be asked about its tokens, so
+// that [Verifier.VerifyFresh] has an answer to each.
+func (v *Verifier) Introspects() bool {
+	return !slices.ContainsFunc(v.list, func(is *issuer) bool { return is.introspection == nil })
+}
+
+// Close closes the key sources and introspectors that can be closed. Tokens
+// that come later get ErrUnavailable, unless their issuer's keys are static.
 func (v *Verifier) Close() error {
 	var errs []error
-	for _, k := range v.sources {
-		if c, ok := k.(io.Closer); ok {
+	for _, is := range v.list {
+		if c, ok := is.keys.(io.Closer); ok {
 			errs = append(errs, c.Close())
+		}
+		if is.introspection != nil {
+			if c, ok := is.introspection.Introspector.(io.Closer); ok {
+				errs = append(errs, c.Close())
+			}
 		}
 	}
 	return errors.Join(errs...)

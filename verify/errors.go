@@ -24,6 +24,7 @@ const (
 	ErrBound       Reason = "bound"         // bound to a key ("cnf"), whose possession was not proved
 	ErrUnknownKey  Reason = "unknown_key"   // the issuer has no such key for this algorithm
 	ErrSignature   Reason = "signature"     // the signature does not verify
+	ErrInactive    Reason = "inactive"      // the authorization server says that it is not active: revoked, or never issued
 	ErrRejected    Reason = "rejected"      // an additional check said no
 	ErrUnavailable Reason = "unavailable"   // could not be judged: keys, or something else needed, cannot be had
 )
@@ -43,6 +44,7 @@ var descriptions = map[Reason]string{
 	ErrBound:       "the token is bound to a key whose possession was not proved",
 	ErrUnknownKey:  "the token's key is not known",
 	ErrSignature:   "the token's signature is not valid",
+	ErrInactive:    "the token is not active",
 	ErrRejected:    "the token was rejected",
 	ErrUnavailable: "the token cannot be verified at the moment",
 }
@@ -50,7 +52,7 @@ var descriptions = map[Reason]string{
 // Reasons returns all reasons, for those who count by them.
 func Reasons() []Reason {
 	return []Reason{ErrTooLarge, ErrSyntax, ErrMalformed, ErrCritical, ErrAlgorithm, ErrType, ErrIssuer, ErrExpired,
-		ErrNotYetValid, ErrAudience, ErrClaim, ErrBound, ErrUnknownKey, ErrSignature, ErrRejected, ErrUnavailable}
+		ErrNotYetValid, ErrAudience, ErrClaim, ErrBound, ErrUnknownKey, ErrSignature, ErrInactive, ErrRejected, ErrUnavailable}
 }
 
 // Error makes a Reason an error, so that errors.Is(err, verify.ErrExpired)

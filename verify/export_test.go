@@ -33,18 +33,20 @@ func CheckJWS(token string, keys KeySource) error {
 	if err != nil {
 		return err
 	}
-	return checkSignature(context.Background(), keys, p)
+	_, _, err = checkSignature(context.Background(), keys, p)
+	return err
 }
 
 // CheckSignature is the part of CheckJWS behind the parsing, for a message that
 // no JWS could hold: the signature's length, the key out of the set that serves
 // the algorithm, the signature.
 func CheckSignature(alg string, message, signature []byte, keys KeySource) error {
-	p := &parsed{signed: string(message), signature: signature, alg: algorithms[alg], noKid: true}
+	p := &parsed{header: &header{alg: algorithms[alg], noKid: true}, signed: string(message), signature: signature}
 	if n := p.alg.sigLen; n != 0 && len(signature) != n {
 		return refuse(ErrSignature, "length")
 	}
-	return checkSignature(context.Background(), keys, p)
+	_, _, err := checkSignature(context.Background(), keys, p)
+	return err
 }
 
 // unbound lets a source into a configuration though it has no keys: that is

@@ -163,7 +163,7 @@ func (s *KeySet) Equal(o *KeySet) bool {
 		return false
 	}
 	for _, k := range s.all {
-		if !slices.ContainsFunc(o.byID[k.id], func(x *key) bool { return x.alg == k.alg && x.fingerprint == k.fingerprint }) {
+		if !o.has(k) {
 			return false
 		}
 	}
@@ -192,23 +192,38 @@ func (s *KeySet) Succeed(old *KeySet) *KeySet {
 // formerly reports whether a withdrawn key has signed the token.
 func (s *KeySet) formerly(p *parsed) bool {
 	return slices.ContainsFunc(s.former, func(k *key) bool {
-		return !p.noKid && k.id == string(p.kid) && k.serves(p.alg) && p.alg.method.Verify(p.signed, p.signature, k.public) == nil
+		return !p.noKid && k.id == p.kid && k.serves(p.alg) && k.verifies(p)
 	})
 }
 
-// find returns the keys that may have made a signature: with an ID the one of
-// that name, without one all that serve the algorithm.
-func (s *KeySet) find(dst []*key, id []byte, hasID bool, alg *algorithm) []*key {
+// find appends to dst the keys that may have made a token's signature: with an
+// ID the ones of that name, without one all that serve the algorithm. It reports
+// false if those are more than may be tried.
+func (s *KeySet) find(dst []*key, p *parsed) (keys []*key, ok bool) {
 	from := s.all
-	if hasID {
-		from = s.byID[string(id)]
+	if !p.noKid {
+		from = s.byID[p.kid]
 	}
 	for _, k := range from {
-		if k.serves(alg) {
+		if k.serves(p.alg) {
+			if len(dst) == maxTries {
+				return nil, false
+			}
 			dst = append(dst, k)
 		}
 	}
-	return dst
+	return dst, true
+}
+
+// has reports whether the set has a key of another set: the same material under
+// the same ID, for the same algorithm.
+func (s *KeySet) has(k *key) bool {
+	return slices.ContainsFunc(s.byID[k.id], func(o *key) bool { return o == k || o.fingerprint == k.fingerprint && o.alg == k.alg })
+}
+
+// verifies reports whether the key has signed the token.
+func (k *key) verifies(p *parsed) bool {
+	return p.alg.method.Verify(p.signed, p.signature, k.public) == nil
 }
 
 const (

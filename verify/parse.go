@@ -10,65 +10,46 @@ import (
 // parsed is a token taken apart by the rules of form alone; nothing in it can
 // be trusted yet.
 type parsed struct {
+	*header
+	segment   string // the header as it stands in the token
 	signed    string // what the signature covers: the first two segments
 	signature []byte
+	payload   string
+	claims    claims
+}
 
+// A header is a JOSE header that was checked (RFC 7515 section 4.1).
+type header struct {
 	alg   *algorithm
-	kid   []byte
+	kid   string
 	noKid bool
-	typed bool // "typ" says access token
-
-	payload []byte
-	claims  claims
+	typ   string // the media type in lower case, less "application/"; empty if there is none
 }
 
 // base64url is the encoding of RFC 7515 section 2 in its one canonical form:
 // no padding, and no set bits behind the last byte.
 var base64url = base64.RawURLEncoding.Strict()
 
-// parse takes a token apart. The checks are in order of their price; the first
-// failure is the answer.
+// usualSize is the size of a token, in bytes, up to which no copy of it goes to
+// the heap.
+const usualSize = 2048
+
+// parse takes an access token apart. The checks are in order of their price;
+// the first failure is the answer.
 func (v *Verifier) parse(token string) (*parsed, error) {
-	if len(token) > v.maxSize {
-		return nil, refuse(ErrTooLarge, "")
-	}
-	header, rest, ok1 := strings.Cut(token, ".")
-	payload, signature, ok2 := strings.Cut(rest, ".")
-	if !ok1 || !ok2 || strings.Contains(signature, ".") || header == "" || payload == "" || signature == "" ||
-		strings.ContainsAny(token, "\r\n") { // the decoder passes over line ends
-		if !isB64Token(token) {
-			return nil, refuse(ErrSyntax, "")
-		}
-		return nil, refuse(ErrMalformed, "")
-	}
-	// One buffer for all three segments.
-	src := []byte(token)
-	buf := make([]byte, 0, base64url.DecodedLen(len(src)))
-	var ends [3]int
-	for i, n := 0, 0; i < 3; i++ {
-		length := [3]int{len(header), len(payload), len(signature)}[i]
-		var err error
-		if buf, err = base64url.AppendDecode(buf, src[n:n+length]); err != nil {
-			if !isB64Token(token) {
-				return nil, refuse(ErrSyntax, "")
-			}
-			return nil, refuse(ErrMalformed, [3]string{"header", "claims", "signature"}[i]+" encoding")
-		}
-		n += length + 1
-		ends[i] = len(buf)
-	}
-	p := &parsed{
-		signed:    token[:len(header)+1+len(payload)],
-		payload:   buf[ends[0]:ends[1]:ends[1]],
-		signature: buf[ends[1]:],
-	}
-	if err := v.parseHeader(p, buf[:ends[0]:ends[0]]); err != nil {
+	p, err := v.parseJWS(token)
+	if err != nil {
 		return nil, err
+	}
+	switch {
+	case p.typ == typAccessToken:
+	case v.profile, p.typ != "" && p.typ != "jwt":
+		return nil, refuse(ErrType, "typ")
 	}
 	if err := p.claims.parse(p.payload); err != nil {
 		return nil, err
 	}
-	if !p.typed {
+	if p.typ != typAccessToken {
 		if part := p.claims.otherKind; part != "" {
 			return nil, refuse(ErrType, part)
 		}
@@ -79,15 +60,72 @@ func (v *Verifier) parse(token string) (*parsed, error) {
 	return p, nil
 }
 
+const typAccessToken = "at+jwt" // RFC 9068 section 2.1
+
+// parseJWS takes a compact JWS apart (RFC 7515 section 7.1) and reads its
+// header.
+func (v *Verifier) parseJWS(token string) (*parsed, error) {
+	if len(token) > v.maxSize {
+		return nil, refuse(ErrTooLarge, "")
+	}
+	segment, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	if !isJWSShaped(token) || strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 { // the decoder passes over line ends
+		return nil, badForm(token, "")
+	}
+	p := &parsed{segment: segment, signed: token[:len(segment)+1+len(payload)]}
+	// The decoder wants bytes: one copy for all segments.
+	var room [usualSize]byte
+	src := append(room[:0], token...)
+	buf := make([]byte, 0, base64url.DecodedLen(len(src)))
+	// Most tokens of an issuer have the same header.
+	p.header = v.headers.get(segment)
+	var err error
+	if p.header == nil {
+		if buf, err = base64url.AppendDecode(buf, src[:len(segment)]); err != nil {
+			return nil, badForm(token, "header encoding")
+		}
+	}
+	start := len(buf)
+	if buf, err = base64url.AppendDecode(buf, src[len(segment)+1:len(p.signed)]); err != nil {
+		return nil, badForm(token, "claims encoding")
+	}
+	end := len(buf)
+	if buf, err = base64url.AppendDecode(buf, src[len(p.signed)+1:]); err != nil {
+		return nil, badForm(token, "signature encoding")
+	}
+	text := string(buf[:end])
+	p.payload, p.signature = text[start:], buf[end:]
+	if p.header == nil {
+		if p.header, err = v.parseHeader(text[:start]); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// isJWSShaped reports whether a token has three segments with something in each.
+func isJWSShaped(token string) bool {
+	return strings.Count(token, ".") == 2 && token[0] != '.' && token[len(token)-1] != '.' && !strings.Contains(token, "..")
+}
+
+// badForm says what a token without the form of a JWS is: a request that no
+// bearer token could make, or a token that is not good.
+func badForm(token, part string) error {
+	if !isB64Token(token) {
+		return refuse(ErrSyntax, "")
+	}
+	return refuse(ErrMalformed, part)
+}
+
 // parseHeader reads the JOSE header (RFC 7515 section 4.1). Members that point
 // to a key or carry one (jwk, jku, x5u, x5c) are passed over like any that is
 // unknown: the key comes from the issuer's set or not at all.
-func (v *Verifier) parseHeader(p *parsed, text []byte) error {
-	p.noKid = true
+func (v *Verifier) parseHeader(text string) (*header, error) {
 	var alg, kid, typ, cty strictjson.Value
 	extension := ""
-	err := strictjson.Object(text, func(name []byte, value strictjson.Value) {
-		switch string(name) {
+	err := strictjson.Object(text, func(name string, value strictjson.Value) {
+		switch name {
 		case "alg":
 			alg = value
 		case "kid":
@@ -100,66 +138,55 @@ func (v *Verifier) parseHeader(p *parsed, text []byte) error {
 			// Neither crit nor the extensions it could name are
 			// supported; a JWT must not use b64 at all (RFC 7797
 			// section 7); only a JWE has zip.
-			extension = string(name)
+			extension = name
 		}
 	})
 	if err != nil {
-		return refuse(ErrMalformed, "header")
+		return nil, refuse(ErrMalformed, "header")
 	}
 	if extension != "" {
-		return refuse(ErrCritical, extension)
+		return nil, refuse(ErrCritical, extension)
 	}
 	name, ok := alg.Text()
 	if !ok {
-		return refuse(ErrMalformed, "alg")
+		return nil, refuse(ErrMalformed, "alg")
 	}
-	if p.alg = v.algs[name]; p.alg == nil {
-		return refuse(ErrAlgorithm, "")
+	h := &header{alg: v.algs[name], noKid: kid == ""}
+	if h.alg == nil {
+		return nil, refuse(ErrAlgorithm, "")
 	}
-	if kid != nil {
-		id, ok := kid.Text()
-		if !ok || id == "" {
-			return refuse(ErrMalformed, "kid")
+	if !h.noKid {
+		if h.kid, ok = kid.Text(); !ok || h.kid == "" {
+			return nil, refuse(ErrMalformed, "kid")
 		}
-		p.kid, p.noKid = []byte(id), false
 	}
-	if cty != nil {
+	if cty != "" {
 		// A nested JWT (RFC 7519 section 5.2) has no claims of its own.
 		if c, ok := cty.Text(); !ok || mediaType(c) == "jwt" {
-			return refuse(ErrType, "cty")
+			return nil, refuse(ErrType, "cty")
 		}
 	}
-	if typ == nil {
-		if v.profile {
-			return refuse(ErrType, "typ")
+	if typ != "" {
+		t, ok := typ.Text()
+		if !ok {
+			return nil, refuse(ErrMalformed, "typ")
 		}
-		return nil
-	}
-	t, ok := typ.Text()
-	if !ok {
-		return refuse(ErrMalformed, "typ")
-	}
-	switch mediaType(t) {
-	case "at+jwt":
-		p.typed = true
-	case "jwt":
-		if v.profile {
-			return refuse(ErrType, "typ")
+		if h.typ = mediaType(t); h.typ == "" {
+			return nil, refuse(ErrType, "typ")
 		}
-	default:
-		return refuse(ErrType, "typ")
 	}
-	return nil
+	return h, nil
 }
 
 // mediaType compares as RFC 7515 section 4.1.9 wants: without regard to case,
 // with or without the "application/".
 func mediaType(s string) string {
 	const prefix = "application/"
-	if len(s) > len(prefix) && lower(s[:len(prefix)]) == prefix {
-		s = s[len(prefix):]
+	s = lower(s)
+	if len(s) > len(prefix) {
+		s = strings.TrimPrefix(s, prefix)
 	}
-	return lower(s)
+	return s
 }
 
 // lower folds ASCII letters alone: strings.EqualFold takes the Kelvin sign for
@@ -189,4 +216,23 @@ func isB64Token(s string) bool {
 		}
 	}
 	return strings.Trim(s, "=") != ""
+}
+
+// isOpaque reports whether a token is none that could be read here, and is for
+// introspection alone. What has the shape of a JWS, or begins as a JOSE object
+// does, is not: it must pass the checks of one.
+func isOpaque(token string) bool {
+	first, _, dotted := strings.Cut(token, ".")
+	switch {
+	case !isB64Token(token), strings.Count(token, ".") == 2:
+		return false
+	case !dotted:
+		return true
+	case strings.HasSuffix(token, ".") || strings.Contains(token, "..") || first == "":
+		return false
+	}
+	start := []byte(first)
+	start = start[:min(len(start), 64)/4*4] // the beginning is enough
+	text, err := base64.RawURLEncoding.AppendDecode(nil, start)
+	return err != nil || !strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")
 }

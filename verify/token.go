@@ -38,8 +38,37 @@ type Token struct {
 	// impersonating administrator, say. It is nil if nobody does.
 	Actor *Actor
 
-	permissions []string
-	claims      []byte
+	// Introspected is when the authorization server said that the token is
+	// active (RFC 7662); zero if it was not asked.
+	Introspected time.Time
+	// Grace says that this was longer ago than an answer may be reused, but
+	// that the authorization server cannot be asked at the moment and the
+	// configuration allows for that.
+	Grace bool
+
+	permissions []string // nobody outside can change these, so copies share them
+	claims      string
+}
+
+// clone returns a copy that its holder may change.
+func (t *Token) clone() *Token {
+	if t.Actor == nil && len(t.Audience) == 1 {
+		// The usual token, in one allocation.
+		c := &struct {
+			Token
+			audience [1]string
+		}{Token: *t}
+		c.audience[0] = t.Audience[0]
+		c.Audience = c.audience[:]
+		return &c.Token
+	}
+	c := *t
+	c.Audience = slices.Clone(t.Audience)
+	for at := &c.Actor; *at != nil; at = &(*at).Actor {
+		a := **at
+		*at = &a
+	}
+	return &c
 }
 
 // An Actor acts for a token's subject, perhaps for another actor in turn.
@@ -52,13 +81,14 @@ type Actor struct {
 // Claims decodes the token's claims into v, a pointer, by the rules of
 // encoding/json with two differences: names must match a field's tag in case
 // too, and whole numbers become int64 in an interface. It may be called as
-// often as wanted; a token that was not made by [Verifier.Verify] has none and
+// often as wanted. For a token that was introspected too they are the claims of
+// both, as [Introspection] has it; a token that was not made by [Verifier.Verify] has none and
 // yields an error.
 func (t *Token) Claims(v any) error {
-	if t.claims == nil {
+	if t.claims == "" {
 		return errors.New("verify: the token has no claims to decode")
 	}
-	return json.UnmarshalCaseSensitivePreserveInts(t.claims, v)
+	return json.UnmarshalCaseSensitivePreserveInts([]byte(t.claims), v)
 }
 
 // Scopes iterates over the token's scopes.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"time"
@@ -10,15 +11,20 @@ import (
 // A Verifier finds out whether access tokens are good. It is safe for
 // concurrent use.
 type Verifier struct {
-	issuers map[string]*issuer // by each value of "iss"
-	names   []string
-	sources []KeySource
-	algs    map[string]*algorithm
-	leeway  time.Duration
-	maxSize int
-	profile bool
-	checks  []func(context.Context, *Token) error
-	now     func() time.Time
+	issuers     map[string]*issuer // by each value of "iss"
+	list        []*issuer
+	opaque      *issuer // whose introspection gets tokens that are no JWTs; nil if none does
+	introspects bool    // some issuer can be asked
+	algs        map[string]*algorithm
+	leeway      time.Duration
+	maxSize     int
+	profile     bool
+	checks      []func(context.Context, *Token) error
+	now         func() time.Time
+
+	secret  [sha256.Size]byte // keys the digests of this verifier
+	headers headers
+	cache   *cache // nil: none
 }
 
 // Verify checks an access token: its form (RFC 7515, strictly), its type, its
@@ -26,21 +32,33 @@ type Verifier struct {
 // issuer (RFC 9068 section 4, RFC 8725). It returns the verified token, or an
 // [*Error]. The token is what followed "Bearer ", nothing more.
 //
+// A token that has verified is remembered: as long as its key is in the
+// issuer's set, it is only compared with the clock when it comes again, and
+// Config.Checks are made. The token that is returned is the caller's own.
+//
 // Most calls do not wait for anything. One that needs a key which is not at
-// hand may wait for the key source, within its bounds and those of ctx.
+// hand may wait for the key source, and one that needs the authorization
+// server's word for introspection, within their bounds and those of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Token, error) {
-	p, err := v.parse(token)
+	return v.verify(ctx, token, false)
+}
+
+// VerifyFresh is Verify, but the authorization server is asked about the token
+// now, whatever it has said before; what it says counts for later calls of
+// Verify too. Issuers without [Introspection] cannot be asked: their tokens are
+// refused with ErrUnavailable.
+func (v *Verifier) VerifyFresh(ctx context.Context, token string) (*Token, error) {
+	return v.verify(ctx, token, true)
+}
+
+func (v *Verifier) verify(ctx context.Context, token string, fresh bool) (*Token, error) {
+	if len(token) > v.maxSize {
+		return nil, refuse(ErrTooLarge, "")
+	}
+	t, err := v.judge(ctx, token, fresh)
 	if err != nil {
 		return nil, err
 	}
-	is, err := v.checkClaims(p)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkSignature(ctx, is.keys, p); err != nil {
-		return nil, err
-	}
-	t := p.claims.token(is, p.payload)
 	for _, check := range v.checks {
 		if err := check(ctx, t); err != nil {
 			return nil, rejected(err)
@@ -49,100 +67,147 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Token, error) {
 	return t, nil
 }
 
-// checkClaims makes every check that needs no key.
-func (v *Verifier) checkClaims(p *parsed) (*issuer, error) {
-	c := &p.claims
-	if c.iss == nil {
-		return nil, refuse(ErrClaim, "iss")
+func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token, error) {
+	q := Query{Token: token, Fresh: fresh}
+	if v.opaque != nil && isOpaque(token) {
+		q.Digest = v.digest(token)
+		return v.judgeOpaque(ctx, &q)
 	}
+	var e *entry
+	// What is no JWS cannot have been remembered.
+	if (v.cache != nil || v.introspects) && isJWSShaped(token) {
+		q.Digest = v.digest(token)
+		e = v.remembered(q.Digest)
+	}
+	if e == nil {
+		p, err := v.parse(token)
+		if err != nil {
+			return nil, err
+		}
+		e = &entry{}
+		if e.issuer, e.times, err = v.checkClaims(p); err != nil {
+			return nil, err
+		}
+		e.key, e.set, err = checkSignature(ctx, e.issuer.keys, p)
+		switch {
+		case err == nil:
+		case errors.Is(err, errNoKeySet) && e.issuer.introspection != nil:
+			return v.judgeUnverified(ctx, e.issuer, p, &q)
+		default:
+			return nil, err
+		}
+		e.noKid = p.noKid
+		if e.token, err = p.claims.token(e.issuer, p.payload); err != nil {
+			return nil, err
+		}
+		v.headers.learn(p, v.now())
+		v.remember(q.Digest, e)
+	}
+	if e.issuer.introspection != nil || fresh {
+		return v.judgeAsked(ctx, e, &q)
+	}
+	return e.token.clone(), nil
+}
+
+// checkClaims makes every check that needs no key.
+func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
+	c := &p.claims
 	name, ok := c.iss.Text()
 	if !ok {
-		return nil, refuse(ErrClaim, "iss")
+		return nil, times{}, refuse(ErrClaim, "iss")
 	}
 	is := v.issuers[name]
 	if is == nil {
-		return nil, refuse(ErrIssuer, "")
+		return nil, times{}, refuse(ErrIssuer, "")
 	}
-	if c.nonce && !p.typed && !is.allowNonce {
-		return nil, refuse(ErrType, "nonce")
+	if c.nonce && p.typ != typAccessToken && !is.allowNonce {
+		return nil, times{}, refuse(ErrType, "nonce")
 	}
-	if err := c.checkTime(v.now(), v.leeway, v.profile); err != nil {
-		return nil, err
+	t, err := c.readTimes(v.profile)
+	if err != nil {
+		return nil, t, err
+	}
+	if err := t.check(v.now(), v.leeway); err != nil {
+		return nil, t, err
 	}
 	if err := c.checkAudience(is, p.payload); err != nil {
-		return nil, err
+		return nil, t, err
 	}
 	if err := c.checkIdentity(is, v.profile); err != nil {
-		return nil, err
+		return nil, t, err
 	}
-	if c.act != nil {
-		if _, ok := actor(c.act); !ok {
-			return nil, refuse(ErrClaim, "act")
-		}
+	if c.cnf != "" {
+		return nil, t, refuse(ErrBound, "")
 	}
-	if c.cnf != nil {
-		return nil, refuse(ErrBound, "")
-	}
-	return is, nil
+	return is, t, nil
 }
 
-// maxTries bounds the signature checks that one token without a kid may cost.
+// maxTries bounds the signature checks that one token without a kid may cost
+// with one key set.
 const maxTries = 4
 
-// checkSignature finds the key and checks the signature. A key that is not in
-// the set, or one whose signature does not verify, may be due to a rotation
-// that has not been noticed yet: then the source is asked for a newer set, and
-// the keys that it brought are tried, once.
-func checkSignature(ctx context.Context, source KeySource, p *parsed) error {
+// errNoKeySet marks that there is no key set to judge by.
+var errNoKeySet = errors.New("no key set")
+
+// checkSignature finds the key and checks the signature; it returns the key and
+// the set that has it.
+func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *KeySet, error) {
 	set, err := source.KeySet()
 	if err != nil {
 		// The source may be fetching its first set this moment.
 		set, err = source.Refresh(ctx, Demand{Good: func(*KeySet) bool { return true }})
 		if err != nil {
-			return unavailable(err)
+			return nil, nil, unavailable(errors.Join(errNoKeySet, err))
 		}
 	}
-	var tried []*key
-	untried := func(s *KeySet) []*key {
-		found := s.find(nil, p.kid, !p.noKid, p.alg)
-		return slices.DeleteFunc(found, func(k *key) bool {
+	var room [maxTries]*key
+	keys, ok := set.find(room[:0], p)
+	if !ok {
+		return nil, nil, refuse(ErrUnknownKey, "kid")
+	}
+	for _, k := range keys {
+		if k.verifies(p) {
+			return k, set, nil
+		}
+	}
+	return checkNewer(ctx, source, p, set, slices.Clone(keys))
+}
+
+// checkNewer is checkSignature where the set at hand was not enough. A key that
+// is not in it, or one whose signature does not verify, may be due to a rotation
+// that has not been noticed yet: the source is asked for a newer set, and the
+// keys that it brought are tried, once.
+func checkNewer(ctx context.Context, source KeySource, p *parsed, set *KeySet, tried []*key) (*key, *KeySet, error) {
+	untried := func(s *KeySet) (keys []*key, ok bool) {
+		keys, ok = s.find(nil, p)
+		return slices.DeleteFunc(keys, func(k *key) bool {
 			return slices.ContainsFunc(tried, func(t *key) bool { return t.fingerprint == k.fingerprint })
-		})
-	}
-	try := func(keys []*key) bool {
-		for _, k := range keys {
-			tried = append(tried, k)
-			if p.alg.method.Verify(p.signed, p.signature, k.public) == nil {
-				return true
-			}
-		}
-		return false
-	}
-	keys := untried(set)
-	if len(keys) > maxTries {
-		return refuse(ErrUnknownKey, "kid")
-	}
-	if try(keys) {
-		return nil
+		}), ok
 	}
 	newer, err := source.Refresh(ctx, Demand{
-		Good:      func(s *KeySet) bool { return len(untried(s)) > 0 },
+		Good:      func(s *KeySet) bool { keys, ok := untried(s); return len(keys) > 0 || !ok },
 		Withdrawn: set.formerly(p),
 	})
 	switch {
 	case err == nil:
-		if keys = untried(newer); len(keys) <= maxTries-len(tried) && try(keys) {
-			return nil
+		keys, ok := untried(newer)
+		if !ok {
+			return nil, nil, refuse(ErrUnknownKey, "kid")
 		}
-	case len(tried) == 0:
+		for _, k := range keys {
+			if k.verifies(p) {
+				return k, newer, nil
+			}
+		}
+	case len(tried) == 0 || p.noKid:
 		// The issuer cannot be asked for a key that we have never seen, so
 		// nobody knows whether the token is good.
-		return unavailable(err)
+		return nil, nil, unavailable(err)
 	}
 	if len(tried) == 0 {
-		return refuse(ErrUnknownKey, "")
+		return nil, nil, refuse(ErrUnknownKey, "")
 	}
-	return refuse(ErrSignature, "")
+	return nil, nil, refuse(ErrSignature, "")
 }
 
 // rejected wraps the error of an additional check.

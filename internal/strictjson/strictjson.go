@@ -14,14 +14,14 @@ const MaxDepth = 32
 var ErrInvalid = errors.New("not one strict JSON object")
 
 // A Value is the text of one JSON value that [Object] has checked.
-type Value []byte
+type Value string
 
 // Object checks that data is exactly one JSON object, strictly, and calls
 // member for each member of the outermost object, in order, while it goes.
 // Because it goes while checking, what member learned counts only once Object
-// has returned nil. The name is decoded and, like the value, only lent: it is
-// a part of data where it holds no escape.
-func Object(data []byte, member func(name []byte, value Value)) error {
+// has returned nil. Name and value are parts of data, the name where it holds
+// no escape; nothing is allocated for them.
+func Object(data string, member func(name string, value Value)) error {
 	s := scanner{data: data}
 	s.space()
 	if s.peek() != '{' || !s.object(1, member) {
@@ -35,7 +35,7 @@ func Object(data []byte, member func(name []byte, value Value)) error {
 }
 
 type scanner struct {
-	data []byte
+	data string
 	pos  int
 }
 
@@ -81,14 +81,14 @@ func (s *scanner) value(depth int) bool {
 }
 
 func (s *scanner) literal(word string) bool {
-	if len(s.data)-s.pos < len(word) || string(s.data[s.pos:s.pos+len(word)]) != word {
+	if len(s.data)-s.pos < len(word) || s.data[s.pos:s.pos+len(word)] != word {
 		return false
 	}
 	s.pos += len(word)
 	return true
 }
 
-func (s *scanner) object(depth int, member func([]byte, Value)) bool {
+func (s *scanner) object(depth int, member func(string, Value)) bool {
 	if depth > MaxDepth {
 		return false
 	}
@@ -127,7 +127,7 @@ func (s *scanner) object(depth int, member func([]byte, Value)) bool {
 			return false
 		}
 		if member != nil {
-			member(name, Value(s.data[start:s.pos:s.pos]))
+			member(name, Value(s.data[start:s.pos]))
 		}
 		s.space()
 		switch s.peek() {
@@ -238,7 +238,7 @@ func (s *scanner) str() (escaped, ok bool) {
 		case c < 0x20:
 			return escaped, false
 		default:
-			r, n := utf8.DecodeRune(d[i:])
+			r, n := utf8.DecodeRuneInString(d[i:])
 			if r == utf8.RuneError && n == 1 {
 				return escaped, false
 			}
@@ -250,7 +250,7 @@ func (s *scanner) str() (escaped, ok bool) {
 // escape returns the length of the escape sequence that d starts with, a
 // surrogate pair counting as one, or 0 if it is not valid. A lone surrogate
 // names no character, so it is not valid.
-func escape(d []byte) int {
+func escape(d string) int {
 	if len(d) < 2 {
 		return 0
 	}
@@ -277,11 +277,12 @@ func escape(d []byte) int {
 	return 12
 }
 
-func hex4(d []byte) (u rune, ok bool) {
+func hex4(d string) (u rune, ok bool) {
 	if len(d) < 4 {
 		return 0, false
 	}
-	for _, c := range d[:4] {
+	for i := range 4 {
+		c := d[i]
 		switch {
 		case c >= '0' && c <= '9':
 			c -= '0'
@@ -298,7 +299,7 @@ func hex4(d []byte) (u rune, ok bool) {
 }
 
 // unescape decodes the inside of a string that str has accepted.
-func unescape(d []byte) []byte {
+func unescape(d string) string {
 	out := make([]byte, 0, len(d))
 	for i := 0; i < len(d); {
 		if d[i] != '\\' {
@@ -330,23 +331,23 @@ func unescape(d []byte) []byte {
 		}
 		i += n
 	}
-	return out
+	return string(out)
 }
 
 // names remembers the member names of one object. A handful of names are
 // compared one by one, without an allocation; past that a map keeps the cost
 // of a hostile object with thousands of members linear.
 type names struct {
-	few  [16][]byte
+	few  [16]string
 	n    int
 	many map[string]struct{}
 }
 
 // add reports whether name is new.
-func (s *names) add(name []byte) bool {
+func (s *names) add(name string) bool {
 	if s.many == nil && s.n < len(s.few) {
 		for _, old := range s.few[:s.n] {
-			if string(old) == string(name) {
+			if old == name {
 				return false
 			}
 		}
@@ -357,12 +358,12 @@ func (s *names) add(name []byte) bool {
 	if s.many == nil {
 		s.many = make(map[string]struct{}, 4*len(s.few))
 		for _, old := range s.few {
-			s.many[string(old)] = struct{}{}
+			s.many[old] = struct{}{}
 		}
 	}
-	if _, old := s.many[string(name)]; old {
+	if _, old := s.many[name]; old {
 		return false
 	}
-	s.many[string(name)] = struct{}{}
+	s.many[name] = struct{}{}
 	return true
 }

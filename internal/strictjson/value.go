@@ -1,15 +1,15 @@
 package strictjson
 
 import (
-	"bytes"
 	"iter"
 	"strconv"
+	"strings"
 )
 
 // Kind is the JSON type of a value.
 type Kind byte
 
-// The kinds of a value. None is that of the nil Value, which stands for a
+// The kinds of a value. None is that of the empty Value, which stands for a
 // member that is not there: it has no text, no number and no elements, so that
 // a caller who forgets to ask whether a member is present gets a refusal and
 // not a panic.
@@ -42,11 +42,11 @@ func (v Value) Text() (string, bool) {
 	if v.Kind() != String {
 		return "", false
 	}
-	inside := v[1 : len(v)-1]
-	if bytes.IndexByte(inside, '\\') < 0 {
-		return string(inside), true
+	inside := string(v[1 : len(v)-1])
+	if strings.IndexByte(inside, '\\') < 0 {
+		return inside, true
 	}
-	return string(unescape(inside)), true
+	return unescape(inside), true
 }
 
 // Is reports whether the value is the string s.
@@ -54,11 +54,11 @@ func (v Value) Is(s string) bool {
 	if v.Kind() != String {
 		return false
 	}
-	inside := v[1 : len(v)-1]
-	if bytes.IndexByte(inside, '\\') < 0 {
-		return string(inside) == s
+	inside := string(v[1 : len(v)-1])
+	if strings.IndexByte(inside, '\\') < 0 {
+		return inside == s
 	}
-	return string(unescape(inside)) == s
+	return unescape(inside) == s
 }
 
 // Texts decodes an array of strings. It reports false for every other kind
@@ -97,7 +97,7 @@ func (v Value) Elements() iter.Seq[Value] {
 		if v.Kind() != Array {
 			return
 		}
-		s := scanner{data: v, pos: 1}
+		s := scanner{data: string(v), pos: 1}
 		for {
 			s.space()
 			if c := s.peek(); c == ']' {
@@ -108,7 +108,7 @@ func (v Value) Elements() iter.Seq[Value] {
 			}
 			start := s.pos
 			s.value(0)
-			if !yield(Value(v[start:s.pos:s.pos])) {
+			if !yield(Value(v[start:s.pos])) {
 				return
 			}
 		}
@@ -121,7 +121,7 @@ func (v Value) Members() iter.Seq2[string, Value] {
 		if v.Kind() != Obj {
 			return
 		}
-		s := scanner{data: v, pos: 1}
+		s := scanner{data: string(v), pos: 1}
 		for {
 			s.space()
 			if c := s.peek(); c == '}' {
@@ -138,7 +138,7 @@ func (v Value) Members() iter.Seq2[string, Value] {
 			s.space()
 			start = s.pos
 			s.value(0)
-			if !yield(name, Value(v[start:s.pos:s.pos])) {
+			if !yield(name, Value(v[start:s.pos])) {
 				return
 			}
 		}

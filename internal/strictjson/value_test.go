@@ -12,7 +12,7 @@ import (
 func value(t *testing.T, text string) strictjson.Value {
 	t.Helper()
 	var v strictjson.Value
-	if err := strictjson.Object([]byte(`{"v": `+text+` }`), func(_ []byte, m strictjson.Value) { v = m }); err != nil {
+	if err := strictjson.Object(`{"v": `+text+` }`, func(_ string, m strictjson.Value) { v = m }); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
 	if string(v) != text {

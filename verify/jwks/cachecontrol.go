@@ -26,7 +26,7 @@ func lifetime(h http.Header, now time.Time) (d time.Duration, said bool) {
 			if a >= fresh {
 				// A cache that serves what it should not: asking it
 				// more often will not help.
-				return min(fresh, defaultLifetime), true
+				return min(max(fresh, minLifetime), defaultLifetime), true
 			}
 			fresh -= a
 		}

@@ -25,8 +25,8 @@ const maxURL = 2048
 func parseMetadata(data []byte, issuer string, insecureHTTP bool) (metadata, error) {
 	var m metadata
 	var iss, uri strictjson.Value
-	err := strictjson.Object(data, func(name []byte, value strictjson.Value) {
-		switch string(name) {
+	err := strictjson.Object(string(data), func(name string, value strictjson.Value) {
+		switch name {
 		case "issuer":
 			iss = value
 		case "jwks_uri":
@@ -36,11 +36,11 @@ func parseMetadata(data []byte, issuer string, insecureHTTP bool) (metadata, err
 	switch {
 	case err != nil:
 		return m, fmt.Errorf("no metadata: %w", err)
-	case iss == nil:
+	case iss == "":
 		return m, errors.New("no metadata: no issuer in it")
 	case !iss.Is(issuer):
 		return m, errors.New("the issuer in it is not the configured one")
-	case uri == nil:
+	case uri == "":
 		return m, errors.New("no jwks_uri in it")
 	}
 	s, ok := uri.Text()

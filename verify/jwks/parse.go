@@ -38,15 +38,15 @@ func Parse(data []byte) ([]verify.Key, []verify.SkippedKey, error) {
 
 func parse(data []byte) ([]verify.Key, []verify.SkippedKey, error) {
 	var list strictjson.Value
-	err := strictjson.Object(data, func(name []byte, value strictjson.Value) {
-		if string(name) == "keys" {
+	err := strictjson.Object(string(data), func(name string, value strictjson.Value) {
+		if name == "keys" {
 			list = value
 		}
 	})
 	switch {
 	case err != nil:
 		return nil, nil, fmt.Errorf("no key set: %w", err)
-	case list == nil:
+	case list == "":
 		return nil, nil, errors.New(`no key set: no "keys" member`)
 	case list.Kind() != strictjson.Array:
 		return nil, nil, errors.New(`no key set: "keys" is not an array`)

@@ -1,0 +1,409 @@
+package verify
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/bearerkit/bearerkit/internal/strictjson"
+)
+
+// Introspection says how an issuer is asked about tokens (RFC 7662).
+//
+// What cannot be decided here is always asked: a token that is no JWT, and a JWT
+// of the issuer while there is no key set of its. A JWT that can be checked here
+// is checked here first; if it fails, nobody is asked.
+//
+// What the server says must not contradict a JWT that it is asked about: "iss",
+// "sub" and "client_id" must be equal where both have them; of two "exp" the
+// earlier one counts. For everything else that both have the answer counts,
+// scopes included: it is the younger of the two. "aud", "nbf", "iat" and "jti"
+// are the token's own.
+type Introspection struct {
+	// Introspector asks; package
+	// [github.com/bearerkit/bearerkit/verify/introspect] has one. Required.
+	Introspector Introspector
+	// Always asks about every JWT that verifies here, too, so that a
+	// revocation counts as soon as answers are no longer reused. Default: a
+	// JWT that verifies here is good until it expires.
+	Always bool
+	// Opaque sends the tokens that are no JWTs to this issuer. With several
+	// issuers, at most one may say so, and if none does such tokens are
+	// refused. With a single one it goes without saying.
+	Opaque bool
+	// InsecureNoAudience believes answers about tokens that are no JWTs even
+	// if they have no "aud": any token of the issuer's opens this service then,
+	// unless the server looks at who is asking (RFC 7662 section 4).
+	InsecureNoAudience bool
+}
+
+// An Introspector asks one authorization server about tokens. It must be safe
+// for concurrent use.
+type Introspector interface {
+	// Bind ties it to the one issuer that it asks, and returns every fault of
+	// its configuration, joined. It starts nothing. open is for signed
+	// answers.
+	Bind(issuer string, open Opener) error
+	// Introspect returns what the server says, or what it has said lately. An
+	// error says that it cannot be asked. It returns nil and no error only if
+	// q.Known is set and the token is not known to be inactive.
+	Introspect(ctx context.Context, q *Query) (*Answer, error)
+}
+
+// An Opener checks a JWT of the issuer that is no access token: its form, its
+// "typ", its issuer, that its "aud" has one of the issuer's configured audiences
+// or of the given ones, that it was made within the last minute or so ("iat"),
+// and its signature. It returns the claims, one strict JSON object.
+type Opener func(ctx context.Context, jws, typ string, audience ...string) (claims string, err error)
+
+// A Query is what is asked about a token.
+type Query struct {
+	Token string
+	// Digest stands for the token where it must be remembered. It is keyed
+	// and tells nothing about the token.
+	Digest [32]byte
+	// Fresh wants an answer to a question that is put now.
+	Fresh bool
+	// Known wants nobody to be asked: only whether the token is known to be
+	// inactive.
+	Known bool
+}
+
+// An Answer is what an authorization server says of a token.
+type Answer struct {
+	// Active is whether the server says that the token is active, and nothing
+	// is wrong with the form of what it says.
+	Active bool
+	// Claims is the answer, one strict JSON object, if Active.
+	Claims string
+	// At is when the question was put.
+	At time.Time
+	// Grace says that the answer is reused for longer than it should be,
+	// because the server cannot be asked.
+	Grace bool
+
+	judged atomic.Pointer[judgement]
+}
+
+// A judgement is what an answer means; it is made once for each.
+type judgement struct {
+	answer *Answer
+	issuer *issuer // whose configuration it goes by
+	token  Token
+	times  times
+	err    error
+}
+
+// still returns the token if the judgement still holds.
+func (j *judgement) still(now time.Time, leeway time.Duration) (*Token, error) {
+	if j.err != nil {
+		return nil, j.err
+	}
+	if err := j.times.check(now, leeway); err != nil {
+		return nil, err
+	}
+	return j.token.clone(), nil
+}
+
+// judgeAsked judges a JWT that has verified, with what the server says of it.
+func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, error) {
+	in := e.issuer.introspection
+	if in == nil {
+		return nil, unavailable(errNotIntrospected)
+	}
+	q.Known = !in.Always && !q.Fresh
+	a, err := in.Introspector.Introspect(ctx, q)
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case a == nil:
+		return e.token.clone(), nil
+	}
+	j := e.asked.Load()
+	if j == nil || j.answer != a {
+		j = e.consider(a)
+		e.asked.Store(j)
+	}
+	return j.still(v.now(), v.leeway)
+}
+
+var errNotIntrospected = errorString("the issuer's tokens are not introspected")
+
+type errorString string
+
+func (e errorString) Error() string { return "verify: " + string(e) }
+
+// consider holds an answer against the JWT that it is about.
+func (e *entry) consider(a *Answer) *judgement {
+	j := &judgement{answer: a, issuer: e.issuer}
+	var c claims
+	if j.times, j.err = c.readAnswer(e.issuer, a); j.err != nil {
+		return j
+	}
+	if j.err = c.contradicts(&e.token); j.err != nil {
+		return j
+	}
+	if c.aud != "" {
+		// Only what it says counts; what it leaves out the token has said.
+		if j.err = c.checkAnsweredAudience(e.issuer, a); j.err != nil {
+			return j
+		}
+	}
+	j.times = times{exp: min(e.times.exp, j.times.exp), nbf: max(e.times.nbf, j.times.nbf), iat: max(e.times.iat, j.times.iat)}
+	merged := merge(e.token.claims, a.Claims)
+	var m claims
+	if j.err = m.parse(merged); j.err != nil {
+		return j
+	}
+	if j.token, j.err = m.token(e.issuer, merged); j.err != nil {
+		return j
+	}
+	if d := date(c.exp); c.exp != "" && d.Before(j.token.Expiry) {
+		j.token.Expiry = d
+	}
+	j.token.Introspected, j.token.Grace = a.At, a.Grace
+	return j
+}
+
+// contradicts finds what an answer says otherwise than the token.
+func (c *claims) contradicts(t *Token) error {
+	if c.sub != "" && !c.sub.Is(t.Subject) {
+		return refuse(ErrInactive, "sub")
+	}
+	if c.clientID != "" && t.ClientID != "" && !c.clientID.Is(t.ClientID) {
+		return refuse(ErrInactive, "client_id")
+	}
+	return nil
+}
+
+// readAnswer checks an answer as far as it stands by itself (RFC 7662 section
+// 2.2). Answers need not have any member but "active"; those they have must be
+// right.
+func (c *claims) readAnswer(is *issuer, a *Answer) (times, error) {
+	t := always
+	if !a.Active {
+		return t, refuse(ErrInactive, "")
+	}
+	if err := c.parse(a.Claims); err != nil {
+		return t, refuse(ErrInactive, "")
+	}
+	if c.otherKind != "" {
+		return t, refuse(ErrType, c.otherKind)
+	}
+	if c.tokenType != "" && !isAnyOf(c.tokenType, "bearer", "access_token", "urn:ietf:params:oauth:token-type:access_token") {
+		return t, refuse(ErrType, "token_type")
+	}
+	if c.tokenUse != "" && !isAnyOf(c.tokenUse, "access", "access_token") {
+		return t, refuse(ErrType, "token_use")
+	}
+	if c.cnf != "" {
+		return t, refuse(ErrBound, "")
+	}
+	if c.iss != "" {
+		if name, ok := c.iss.Text(); !ok || !is.isNamed(name) {
+			return t, refuse(ErrIssuer, "")
+		}
+	}
+	for _, d := range []struct {
+		name  string
+		value strictjson.Value
+		to    *float64
+	}{{"exp", c.exp, &t.exp}, {"nbf", c.nbf, &t.nbf}, {"iat", c.iat, &t.iat}, {"auth_time", c.authTime, new(float64)}} {
+		if d.value == "" {
+			continue
+		}
+		f, ok := numericDate(d.value)
+		if !ok {
+			return t, refuse(ErrClaim, d.name)
+		}
+		*d.to = f
+	}
+	if c.aud != "" {
+		if _, ok := is.named(c.aud); !ok {
+			return t, refuse(ErrClaim, "aud")
+		}
+	}
+	loose := *is
+	loose.allowNoSubject = true
+	return t, c.checkIdentity(&loose, false)
+}
+
+// isAnyOf compares a string without regard to the case of ASCII letters.
+func isAnyOf(v strictjson.Value, list ...string) bool {
+	s, ok := v.Text()
+	return ok && slices.Contains(list, lower(s))
+}
+
+// checkAnsweredAudience finds out whether an answer is about a token for this
+// service.
+func (c *claims) checkAnsweredAudience(is *issuer, a *Answer) error {
+	if c.aud == "" && is.introspection.InsecureNoAudience {
+		return nil
+	}
+	if c.aud != "" && is.audienceClaim == "" && !is.anyAudience {
+		if named, _ := is.named(c.aud); !named {
+			return refuse(ErrAudience, "")
+		}
+		return nil
+	}
+	return c.checkAudience(is, a.Claims)
+}
+
+// judgeOpaque judges a token that is no JWT by what the server says of it.
+func (v *Verifier) judgeOpaque(ctx context.Context, q *Query) (*Token, error) {
+	is := v.opaque
+	a, err := is.introspection.Introspector.Introspect(ctx, q)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	j := a.judged.Load()
+	if j == nil || j.issuer != is {
+		j = is.judgeAnswer(a)
+		a.judged.Store(j)
+	}
+	return j.still(v.now(), v.leeway)
+}
+
+// judgeUnverified judges a JWT whose signature cannot be checked, because there
+// is no key set of its issuer. What the server says must not contradict it, and
+// counts alone: nobody has verified the rest.
+func (v *Verifier) judgeUnverified(ctx context.Context, is *issuer, p *parsed, q *Query) (*Token, error) {
+	a, err := is.introspection.Introspector.Introspect(ctx, q)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	j := is.judgeAnswer(a)
+	if j.err == nil {
+		claimed, err := p.claims.token(is, p.payload)
+		if err != nil {
+			return nil, err
+		}
+		var c claims
+		if _, err := c.readAnswer(is, a); err != nil {
+			return nil, err
+		}
+		if err := c.contradicts(&claimed); err != nil {
+			return nil, err
+		}
+		t, _ := p.claims.readTimes(false)
+		if t.exp < j.times.exp {
+			j.times.exp, j.token.Expiry = t.exp, claimed.Expiry
+		}
+		j.times.nbf = max(j.times.nbf, t.nbf)
+	}
+	return j.still(v.now(), v.leeway)
+}
+
+// judgeAnswer makes a token of an answer alone.
+func (is *issuer) judgeAnswer(a *Answer) *judgement {
+	j := &judgement{answer: a, issuer: is}
+	var c claims
+	if j.times, j.err = c.readAnswer(is, a); j.err != nil {
+		return j
+	}
+	if c.sub == "" && !is.allowNoSubject {
+		j.err = refuse(ErrClaim, "sub")
+		return j
+	}
+	if j.err = c.checkAnsweredAudience(is, a); j.err != nil {
+		return j
+	}
+	if j.token, j.err = c.token(is, a.Claims); j.err != nil {
+		return j
+	}
+	j.token.Introspected, j.token.Grace = a.At, a.Grace
+	return j
+}
+
+// isNamed reports whether a value of "iss" is the issuer's.
+func (is *issuer) isNamed(name string) bool { return slices.Contains(is.allNames, name) }
+
+// own are the members that a JWT knows best itself, and those that say something
+// of the answer rather than of the token.
+var own = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "active", "token_type"}
+
+// merge returns the claims of a token with those of an answer over them. Both
+// are strict JSON objects.
+func merge(token, answer string) string {
+	var b strings.Builder
+	b.Grow(len(token) + len(answer))
+	taken := map[string]bool{}
+	sep := byte('{')
+	add := func(name string, value strictjson.Value) {
+		b.WriteByte(sep)
+		sep = ','
+		quoted, _ := json.Marshal(name)
+		b.Write(quoted)
+		b.WriteByte(':')
+		b.WriteString(string(value))
+		taken[name] = true
+	}
+	for name, value := range strictjson.Value(strings.TrimSpace(answer)).Members() {
+		if !slices.Contains(own, name) {
+			add(name, value)
+		}
+	}
+	for name, value := range strictjson.Value(strings.TrimSpace(token)).Members() {
+		if !taken[name] {
+			add(name, value)
+		}
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// maxAnswerAge bounds how old a signed answer may be.
+const maxAnswerAge = time.Minute
+
+// opener returns the Opener of an issuer's introspector.
+func (v *Verifier) opener(is *issuer) Opener {
+	return func(ctx context.Context, jws, typ string, audience ...string) (string, error) {
+		p, err := v.parseJWS(jws)
+		if err != nil {
+			return "", err
+		}
+		if p.typ != typ {
+			return "", refuse(ErrType, "typ")
+		}
+		var iss, aud, iat strictjson.Value
+		err = strictjson.Object(p.payload, func(name string, value strictjson.Value) {
+			switch name {
+			case "iss":
+				iss = value
+			case "aud":
+				aud = value
+			case "iat":
+				iat = value
+			}
+		})
+		if err != nil {
+			return "", refuse(ErrMalformed, "claims")
+		}
+		if name, ok := iss.Text(); !ok || !is.isNamed(name) {
+			return "", refuse(ErrIssuer, "")
+		}
+		meant := &issuer{audience: slices.Concat(is.audience, audience)}
+		if named, ok := meant.named(aud); !ok || !named {
+			return "", refuse(ErrAudience, "")
+		}
+		made, ok := numericDate(iat)
+		if !ok {
+			return "", refuse(ErrClaim, "iat")
+		}
+		n := float64(v.now().UnixNano()) / 1e9
+		slack := v.leeway.Seconds()
+		if made > n+slack || made < n-slack-maxAnswerAge.Seconds() {
+			return "", refuse(ErrExpired, "iat")
+		}
+		if n := p.alg.sigLen; n != 0 && len(p.signature) != n {
+			return "", refuse(ErrSignature, "length")
+		}
+		if _, _, err := checkSignature(ctx, is.keys, p); err != nil {
+			return "", err
+		}
+		return p.payload, nil
+	}
+}
