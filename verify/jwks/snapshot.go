@@ -105,8 +105,8 @@ func (f *snapshotFile) load(now time.Time, maxAge time.Duration) ([]verify.Key, 
 		return nil, at, errors.New("refused: too long")
 	}
 	var issuer, stamp strictjson.Value
-	err = strictjson.Object(data, func(name []byte, value strictjson.Value) {
-		switch string(name) {
+	err = strictjson.Object(string(data), func(name string, value strictjson.Value) {
+		switch name {
 		case "issuer":
 			issuer = value
 		case "time":
@@ -116,9 +116,9 @@ func (f *snapshotFile) load(now time.Time, maxAge time.Duration) ([]verify.Key, 
 	switch {
 	case err != nil:
 		return nil, at, fmt.Errorf("refused: broken: %w", err)
-	case issuer == nil || !issuer.Is(f.issuer):
+	case issuer == "" || !issuer.Is(f.issuer):
 		return nil, at, errors.New("refused: not of this issuer")
-	case stamp == nil:
+	case stamp == "":
 		return nil, at, errors.New("refused: broken: no time in it")
 	}
 	text, _ := stamp.Text()
