@@ -35,7 +35,8 @@ func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
 // [Refusal.Write]. It writes nothing itself.
 //
 // Guards may follow each other on one request: a token that a guard of the
-// same Auth has verified is not verified again, nor its user resolved again.
+// same Auth has verified is not verified again until it expires, nor its user
+// resolved again.
 func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
 	start := time.Now()
 	id, f := g.decide(r)
@@ -51,9 +52,25 @@ func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
 		return nil, f
 	}
 	if id == nil {
-		return r, nil
+		return anonymous(r), nil
 	}
 	return r.WithContext(id), nil
+}
+
+// anonymous returns the request without a user. A handler may have sent it on
+// with its own context and other headers: a user is in there only as long as
+// the credentials that it came with are in the request.
+func anonymous(r *http.Request) *http.Request {
+	id, ok := r.Context().Value(identityKey{}).(*identity)
+	if !ok {
+		return r
+	}
+	if id.auth != nil { // another Auth's guard has admitted it before this one
+		if token, found := id.auth.credentials(r); found == present && token == id.credentials {
+			return r
+		}
+	}
+	return r.WithContext(&identity{Context: r.Context()})
 }
 
 func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
@@ -69,7 +86,7 @@ func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
 	}
 	ctx := r.Context()
 	id, _ := ctx.Value(identityKey{}).(*identity)
-	if id == nil || id.auth != a || id.credentials != token {
+	if id == nil || id.auth != a || id.credentials != token || !a.verifier.Now().Before(id.token.Expiry.Add(a.verifier.Leeway())) {
 		var f *Refusal
 		if id, f = a.identify(ctx, token); f != nil {
 			return nil, f

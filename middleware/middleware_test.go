@@ -16,6 +16,7 @@ import (
 
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
@@ -233,6 +234,91 @@ func TestUser(t *testing.T) {
 	}
 	if s := fmt.Sprintf("%v %+v %s", again.Context(), again.Context(), context.WithValue(again.Context(), key{}, 1)); strings.Contains(s, "eyJ") {
 		t.Error("the printed context has the token")
+	}
+}
+
+// TestOptionalWithoutCredentials: a user in the context is none of a request
+// that does not carry its credentials, as when a handler behind Require sends
+// one of its own on with its context.
+func TestOptionalWithoutCredentials(t *testing.T) {
+	issuer, auth := newAuth(t, middleware.Config{User: middleware.Resolve(findUser)})
+	_, twin := newAuth(t, middleware.Config{Credentials: []middleware.CredentialSource{middleware.Cookie("session")}})
+	admitted, f := auth.Require().Decide(request(issuer.Token(nil)))
+	if f != nil {
+		t.Fatal(f)
+	}
+	stripped := func(r *http.Request) *http.Request {
+		r = r.Clone(r.Context())
+		r.Header.Del("Authorization")
+		return r
+	}
+	for name, c := range map[string]struct {
+		r    *http.Request
+		auth *middleware.Auth
+		user bool
+	}{
+		"the same request":                           {admitted, auth, true},
+		"stripped":                                   {stripped(admitted), auth, false},
+		"stripped, another Auth's guard":             {stripped(admitted), twin, false},
+		"admitted by another Auth's guard before":    {admitted, twin, true},
+		"a user that no guard has put there":         {request("").WithContext(middleware.NewContext(t.Context(), user{"x"}, &verify.Token{})), auth, false},
+		"nobody":                                     {request(""), auth, false},
+		"with the credentials of a scheme unknown":   {func() *http.Request { r := stripped(admitted); r.Header.Set("Authorization", "Basic dTpw"); return r }(), auth, false},
+		"with a context that was made from the user": {stripped(admitted.WithContext(context.WithValue(admitted.Context(), t, t))), auth, false},
+	} {
+		r, f := c.auth.Optional().Decide(c.r)
+		if f != nil {
+			t.Errorf("%s: %v", name, f)
+			continue
+		}
+		_, hasUser := middleware.UserFrom[user](r.Context())
+		_, hasToken := middleware.TokenFrom(r.Context())
+		if hasUser != c.user || hasToken != c.user {
+			t.Errorf("%s: user %v, token %v", name, hasUser, hasToken)
+		}
+	}
+}
+
+// TestTokenExpiresBetweenGuards: what an earlier guard has found out holds no
+// longer than the token does.
+func TestTokenExpiresBetweenGuards(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	now := time.Now().Truncate(time.Second)
+	late := time.Duration(0)
+	v, err := verify.New(verify.Config{
+		Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Discover(issuer.Issuer()),
+		Leeway: 10 * time.Second, Now: func() time.Time { return now.Add(late) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	auth, err := middleware.New(v, middleware.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, f := auth.Require().Decide(request(issuer.Token(verifytest.Claims{"exp": now.Unix() + 60})))
+	if f != nil {
+		t.Fatal(f)
+	}
+	for _, c := range []struct {
+		late   time.Duration
+		reason string
+	}{
+		{59 * time.Second, ""},
+		{69 * time.Second, ""},
+		{70 * time.Second, "expired"},
+		{time.Hour, "expired"},
+	} {
+		late = c.late
+		reason := ""
+		if _, f := auth.Require().Decide(r); f != nil {
+			reason = f.Reason
+		}
+		if reason != c.reason {
+			t.Errorf("after %v: %q, want %q", c.late, reason, c.reason)
+		}
 	}
 }
 
