@@ -34,6 +34,9 @@ func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
 // and no refusal. Otherwise it returns the refusal, to be written with
 // [Refusal.Write]. It writes nothing itself.
 //
+// The request to go on with may be a copy: when the handler has returned, hand
+// its MultipartForm to r, so that the server removes the files of an upload.
+//
 // Guards may follow each other on one request: a token that a guard of the
 // same Auth has verified is not verified again until it expires, nor its user
 // resolved again.

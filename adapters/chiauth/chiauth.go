@@ -2,6 +2,10 @@
 // one with r.With, a group with r.Use inside of r.Group or r.Route. A chi
 // middleware is one of net/http, so this is package httpauth under the name
 // that the other frameworks' adapters lead one to expect.
+//
+// chi's router passes on a copy of the request, so that the server does not
+// remove the files of an upload: with or without guards, handlers that parse
+// multipart forms have to call RemoveAll on them.
 package chiauth
 
 import (

@@ -25,12 +25,19 @@ func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) ech
 func handler(guard *middleware.Guard) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
-			admitted, refusal := guard.Decide(c.Request())
+			r := c.Request()
+			admitted, refusal := guard.Decide(r)
 			if refusal != nil {
-				refusal.Write(c.Response(), c.Request())
+				refusal.Write(c.Response(), r)
 				return nil
 			}
 			c.SetRequest(admitted)
+			// The server removes the files of an upload, of its own request's.
+			defer func() {
+				if r.MultipartForm == nil {
+					r.MultipartForm = c.Request().MultipartForm
+				}
+			}()
 			return next(c)
 		}
 	}

@@ -23,6 +23,7 @@ func TestAdapter(t *testing.T) {
 				}
 			}
 			e.Any(route.Path, func(c echo.Context) error {
+				c.SetRequest(c.Request().WithContext(c.Request().Context())) // as handlers do to add values
 				user, ok := echov4auth.UserFrom[adaptertest.User](c)
 				token, _ := echov4auth.TokenFrom(c)
 				adaptertest.Answer(c.Response(), c.Request(), user, ok, token)

@@ -21,13 +21,21 @@ func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) gin
 
 func handler(guard *middleware.Guard) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		admitted, refusal := guard.Decide(c.Request)
+		r := c.Request
+		admitted, refusal := guard.Decide(r)
 		if refusal != nil {
 			c.Abort()
-			refusal.Write(c.Writer, c.Request)
+			refusal.Write(c.Writer, r)
 			return
 		}
 		c.Request = admitted
+		// The server removes the files of an upload, of its own request's.
+		defer func() {
+			if r.MultipartForm == nil {
+				r.MultipartForm = c.Request.MultipartForm
+			}
+		}()
+		c.Next()
 	}
 }
 

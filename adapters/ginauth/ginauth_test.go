@@ -24,6 +24,7 @@ func TestAdapter(t *testing.T) {
 				}
 			}
 			r.Any(route.Path, append(chain, func(c *gin.Context) {
+				c.Request = c.Request.WithContext(c.Request.Context()) // as handlers do to add values
 				user, ok := ginauth.UserFrom[adaptertest.User](c)
 				token, _ := ginauth.TokenFrom(c)
 				adaptertest.Answer(c.Writer, c.Request, user, ok, token)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,10 @@ func Answer(w http.ResponseWriter, r *http.Request, user User, hasUser bool, tok
 		http.Error(w, "the request's context has another token than the framework's", http.StatusInternalServerError)
 		return
 	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		upload(w, r)
+		return
+	}
 	body := map[string]any{"user": nil}
 	if hasUser {
 		body["user"] = user.ID
@@ -67,7 +72,8 @@ func Answer(w http.ResponseWriter, r *http.Request, user User, hasUser bool, tok
 func Run(t *testing.T, mount func([]Route) http.Handler) {
 	f := newFixture(t)
 	routes := f.routes()
-	subject := httptest.NewServer(mount(routes))
+	service := mount(routes)
+	subject := httptest.NewServer(service)
 	t.Cleanup(subject.Close)
 	reference := httptest.NewServer(onMiddlewareAlone(routes))
 	t.Cleanup(reference.Close)
@@ -93,6 +99,58 @@ func Run(t *testing.T, mount func([]Route) http.Handler) {
 				t.Errorf("body %q, middleware alone has %q", got.Body, want.Body)
 			}
 			f.silent(t, c, got)
+		})
+	}
+	t.Run("uploads", func(t *testing.T) { f.uploads(t, service) })
+}
+
+// upload reads a form with a file that is larger than what it keeps in memory,
+// and answers with how many files are on the disk.
+func upload(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseMultipartForm(1); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	files, err := os.ReadDir(os.TempDir())
+	fmt.Fprintln(w, len(files), err)
+	if r.FormValue("panic") != "" {
+		panic("the handler")
+	}
+}
+
+// uploads checks that nothing of an upload stays on the disk: a server removes
+// the files of its own request alone, and guards make a copy.
+func (f *fixture) uploads(t *testing.T, service http.Handler) {
+	recovering := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { _ = recover() }()
+		service.ServeHTTP(w, r)
+	})
+	const file = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\na file\r\n"
+	const panics = "--b\r\nContent-Disposition: form-data; name=\"panic\"\r\n\r\n1\r\n"
+	headers := []string{"Content-Type: multipart/form-data; boundary=b"}
+	good := append(headers[:1:1], "Authorization: Bearer "+f.issuer.Token(verifytest.Claims{"scope": "orders:read"}))
+	for _, c := range []testCase{
+		{name: "one guard", path: "/any", headers: good, body: file},
+		{name: "two guards", path: "/nested", headers: good, body: file},
+		{name: "optional, with a user", path: "/optional", headers: good, body: file},
+		{name: "optional, without one", path: "/optional", headers: headers, body: file},
+		{name: "a handler that panics", path: "/nested", headers: good, body: file + panics},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("TMPDIR", dir)
+			t.Setenv("TMP", dir) // Windows
+			server := httptest.NewServer(recovering)
+			defer server.Close()
+			c.method, c.body = "POST", c.body+"--b--\r\n"
+			got := send(t, server.Listener.Addr(), c)
+			if got.Status != 200 || string(got.Body) != "1 <nil>\n" {
+				t.Errorf("%d %q, want one file on the disk", got.Status, got.Body)
+			}
+			server.Close() // waits until the request is over
+			if files, err := os.ReadDir(dir); len(files) > 0 || err != nil {
+				t.Errorf("%d files are left, %v", len(files), err)
+			}
 		})
 	}
 }
