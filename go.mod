@@ -10,7 +10,9 @@ require (
 	github.com/labstack/echo/v4 v4.10.0
 	github.com/labstack/echo/v5 v5.0.0
 	github.com/maypok86/otter/v2 v2.4.0
+	github.com/sony/gobreaker/v2 v2.4.0
 	go.uber.org/goleak v1.3.0
+	golang.org/x/sync v0.19.0
 	sigs.k8s.io/json v0.0.0-20260909141634-11ed52e25bc5
 )
 

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -335,8 +334,7 @@ func merge(token, answer string) string {
 	add := func(name string, value strictjson.Value) {
 		b.WriteByte(sep)
 		sep = ','
-		quoted, _ := json.Marshal(name)
-		b.Write(quoted)
+		b.WriteString(strictjson.Quote(name))
 		b.WriteByte(':')
 		b.WriteString(string(value))
 		taken[name] = true

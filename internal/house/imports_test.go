@@ -80,8 +80,8 @@ var bans = []ban{
 		"an adapter knows its framework alone"},
 	{"", []string{"github.com/MicahParks/"}, []string{"verify/jwks"}, false,
 		"jwkset is lenient and reaches net/http: one package keeps it in check"},
-	{"", []string{"github.com/golang-jwt/"}, []string{"verify", "verify/verifytest"}, false,
-		"golang-jwt's leniency is stopped in one place; verifytest signs with it"},
+	{"", []string{"github.com/golang-jwt/"}, []string{"verify", "verify/verifytest", "verify/introspect"}, false,
+		"golang-jwt's leniency is stopped in one place; verifytest and introspect sign with it"},
 	{"", []string{"encoding/json"}, []string{
 		"middleware", "examples/", "verify/verifytest", "verify/jwks", "internal/"}, false,
 		"foreign JSON is read by internal/strictjson; encoding/json writes our own"},

@@ -1,6 +1,7 @@
 package strictjson
 
 import (
+	"encoding/json"
 	"iter"
 	"strconv"
 	"strings"
@@ -143,4 +144,16 @@ func (v Value) Members() iter.Seq2[string, Value] {
 			}
 		}
 	}
+}
+
+// Quote encodes a string.
+func Quote(s string) string {
+	text, _ := json.Marshal(s) // a string never fails
+	return string(text)
+}
+
+// Loosely reports whether a text that [Object] refuses is a JSON object all the
+// same, for those who have to tell nonsense from what merely cannot be believed.
+func Loosely(text string) bool {
+	return strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") && json.Valid([]byte(text))
 }

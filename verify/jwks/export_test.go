@@ -1,15 +1,16 @@
 package jwks
 
+import "github.com/bearerkit/bearerkit/internal/discovery"
+
 // What tests outside of the package see of its inside.
 var (
 	Lifetime      = lifetime
 	RetryAfter    = retryAfter
-	WellKnown     = wellKnown
+	WellKnown     = discovery.WellKnown
 	CheckRedirect = checkRedirect
 )
 
 // ParseMetadata returns the jwks_uri of a metadata document.
 func ParseMetadata(data []byte, issuer string, insecureHTTP bool) (string, error) {
-	m, err := parseMetadata(data, issuer, insecureHTTP)
-	return m.jwksURI, err
+	return parseMetadata(data, issuer, insecureHTTP)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/discovery"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -113,7 +114,7 @@ func (f *fetcher) mayHaveMoved(err error, demanded bool, before *verify.KeySet) 
 func (f *fetcher) rediscover(ctx context.Context) error {
 	f.asked = time.Now()
 	var errs []error
-	for _, url := range wellKnown(f.issuer) {
+	for _, url := range discovery.WellKnown(f.issuer) {
 		a, err := get(ctx, f.client, url, "", f.seen)
 		if err != nil {
 			errs = append(errs, err)
@@ -123,13 +124,13 @@ func (f *fetcher) rediscover(ctx context.Context) error {
 			}
 			continue
 		}
-		m, err := parseMetadata(a.body, f.issuer, f.insecureHTTP)
+		uri, err := parseMetadata(a.body, f.issuer, f.insecureHTTP)
 		if err != nil {
 			errs = append(errs, &documentError{url, err})
 			continue
 		}
-		if m.jwksURI != f.url {
-			f.url, f.etag = m.jwksURI, ""
+		if uri != f.url {
+			f.url, f.etag = uri, ""
 		}
 		f.metadataUntil = f.asked.Add(max(a.lifetime, minMetadataLifetime))
 		f.metadataErr = nil

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/discovery"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -153,7 +154,7 @@ func (s *Source) Bind(issuer string) error {
 
 // checkPlace checks a URL of the configuration.
 func checkPlace(bad *faults, field, s string, insecureHTTP bool) *url.URL {
-	u, problem := checkURL(s)
+	u, problem := discovery.CheckURL(s)
 	switch {
 	case problem != "":
 		if u, err := url.Parse(s); err == nil {
@@ -161,7 +162,7 @@ func checkPlace(bad *faults, field, s string, insecureHTTP bool) *url.URL {
 		}
 		bad.add(field, "%q %s", s, problem)
 		return nil
-	case u.Scheme == "http" && !insecureHTTP && !isLoopback(u):
+	case u.Scheme == "http" && !insecureHTTP && !discovery.IsLoopback(u):
 		bad.add(field, "%q is not https: whoever is on the way could replace the keys (InsecureHTTP allows it)", s)
 	}
 	return u

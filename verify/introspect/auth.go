@@ -1,0 +1,153 @@
+package introspect
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// An Auth is how this API proves who it is to the introspection endpoint (RFC
+// 7662 section 2.1, RFC 6749 section 2.3).
+type Auth struct {
+	clientID string
+	problem  string // what is wrong with it
+	// apply adds the proof to a request's form or header.
+	apply func(ctx context.Context, issuer string, form url.Values, h http.Header) error
+}
+
+// Basic is client_secret_basic: ID and secret in the Authorization header, each
+// form-encoded (RFC 6749 section 2.3.1).
+func Basic(clientID, secret string) Auth {
+	a := secretAuth("Basic", clientID, secret)
+	a.apply = func(_ context.Context, _ string, _ url.Values, h http.Header) error {
+		r := http.Request{Header: h}
+		r.SetBasicAuth(url.QueryEscape(clientID), url.QueryEscape(secret))
+		return nil
+	}
+	return a
+}
+
+// Post is client_secret_post: ID and secret in the form. WorkOS wants it.
+func Post(clientID, secret string) Auth {
+	a := secretAuth("Post", clientID, secret)
+	a.apply = func(_ context.Context, _ string, form url.Values, _ http.Header) error {
+		form.Set("client_id", clientID)
+		form.Set("client_secret", secret)
+		return nil
+	}
+	return a
+}
+
+func secretAuth(name, clientID, secret string) Auth {
+	a := Auth{clientID: clientID}
+	switch {
+	case clientID == "":
+		a.problem = name + " needs a client ID"
+	case secret == "":
+		a.problem = name + " needs a secret"
+	}
+	return a
+}
+
+// TLS is for a client that proves itself by its certificate (RFC 8705 section
+// 2), which Config.Client has: only its ID is in the form.
+func TLS(clientID string) Auth {
+	a := Auth{clientID: clientID}
+	if clientID == "" {
+		a.problem = "TLS needs a client ID"
+	}
+	a.apply = func(_ context.Context, _ string, form url.Values, _ http.Header) error {
+		form.Set("client_id", clientID)
+		return nil
+	}
+	return a
+}
+
+// Bearer authorizes each call with an access token that the function returns.
+func Bearer(token func(context.Context) (string, error)) Auth {
+	if token == nil {
+		return Auth{problem: "Bearer needs a function"}
+	}
+	return Auth{apply: func(ctx context.Context, _ string, _ url.Values, h http.Header) error {
+		t, err := token(ctx)
+		if err != nil {
+			return err
+		}
+		h.Set("Authorization", "Bearer "+t)
+		return nil
+	}}
+}
+
+// assertionLifetime is how long a client assertion can be used. Each call has
+// one of its own.
+const assertionLifetime = time.Minute
+
+// PrivateKeyJWT is private_key_jwt: a JWT for the issuer, signed by the client's
+// key (RFC 7523 section 2.2). The key is an *rsa.PrivateKey (RS256), an
+// *ecdsa.PrivateKey (ES256, ES384 or ES512) or an ed25519.PrivateKey (EdDSA);
+// keyID is its "kid", or empty.
+func PrivateKeyJWT(clientID, keyID string, key crypto.Signer) Auth {
+	a := Auth{clientID: clientID}
+	method := signingMethod(key)
+	switch {
+	case clientID == "":
+		a.problem = "PrivateKeyJWT needs a client ID"
+	case method == nil:
+		a.problem = "PrivateKeyJWT needs an RSA, ECDSA or Ed25519 private key"
+	}
+	a.apply = func(_ context.Context, issuer string, form url.Values, _ http.Header) error {
+		now := time.Now()
+		t := jwt.NewWithClaims(method, jwt.MapClaims{
+			"iss": clientID, "sub": clientID, "aud": issuer, "jti": rand.Text(),
+			"iat": now.Unix(), "exp": now.Add(assertionLifetime).Unix(),
+		})
+		if keyID != "" {
+			t.Header["kid"] = keyID
+		}
+		assertion, err := t.SignedString(key)
+		if err != nil {
+			return errors.New("the client assertion cannot be signed")
+		}
+		form.Set("client_id", clientID)
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion", assertion)
+		return nil
+	}
+	return a
+}
+
+func signingMethod(key crypto.Signer) jwt.SigningMethod {
+	switch k := key.(type) {
+	case *rsa.PrivateKey:
+		if k != nil {
+			return jwt.SigningMethodRS256
+		}
+	case *ecdsa.PrivateKey:
+		if k == nil {
+			return nil
+		}
+		switch k.Curve {
+		case elliptic.P256():
+			return jwt.SigningMethodES256
+		case elliptic.P384():
+			return jwt.SigningMethodES384
+		case elliptic.P521():
+			return jwt.SigningMethodES512
+		}
+	case ed25519.PrivateKey:
+		if len(k) == ed25519.PrivateKeySize {
+			return jwt.SigningMethodEdDSA
+		}
+	}
+	return nil
+}

@@ -1,0 +1,309 @@
+package introspect
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/bearerkit/bearerkit/internal/discovery"
+	"github.com/bearerkit/bearerkit/internal/strictjson"
+)
+
+// newClient makes a client of the kit's own, or one that uses c's transport by
+// the kit's rules.
+func newClient(c *http.Client) (client *http.Client, own *http.Transport) {
+	client = &http.Client{}
+	if c != nil {
+		*client = *c
+	} else {
+		own = &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConnsPerHost:    32,
+			IdleConnTimeout:        30 * time.Second,
+			MaxResponseHeaderBytes: maxHeader,
+		}
+		client.Transport = own
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return client, own
+}
+
+// A callError says why there is no answer. It holds nothing that the server has
+// written: a server that is lying could write the token.
+type callError struct {
+	text string
+	// broken says that the call cost its time and brought nothing: what the
+	// breaker counts. No token can bring that about by what it says.
+	broken bool
+	// ill says that the server is to blame, and neither this client nor,
+	// perhaps, the token.
+	ill bool
+}
+
+func (e *callError) Error() string { return e.text }
+
+func isIll(err error) bool {
+	var e *callError
+	return errors.As(err, &e) && e.ill
+}
+
+var (
+	errOpen   = &callError{text: "the introspection endpoint has not answered lately; it is tried again within a second", ill: true}
+	errClosed = &callError{text: "the source is closed"}
+)
+
+// ask makes one call: it returns the answer's claims, and whether the token is
+// active.
+func (s *Source) ask(token string) (claims string, active bool, err error) {
+	if s.life.Err() != nil {
+		return "", false, errClosed
+	}
+	allowed, err := s.breaker.Allow()
+	if err != nil {
+		return "", false, errOpen
+	}
+	timeout := callTimeout
+	if s.breaker.State() == gobreaker.StateHalfOpen {
+		s.mu.Lock()
+		if s.probes++; s.probes%longProbe != 0 {
+			timeout = probeTimeout
+		}
+		s.mu.Unlock()
+	}
+	ctx, cancel := context.WithTimeout(s.life, timeout)
+	defer cancel()
+	claims, active, err = s.introspect(ctx, token)
+	var e *callError
+	if errors.As(err, &e) && e.broken {
+		allowed(err)
+	} else {
+		allowed(nil)
+	}
+	if s.life.Err() != nil {
+		return "", false, errClosed
+	}
+	s.note(active, err)
+	return claims, active, err
+}
+
+const signedType = "token-introspection+jwt" // RFC 9701 section 5
+
+func (s *Source) introspect(ctx context.Context, token string) (claims string, active bool, err error) {
+	at, err := s.endpoint(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
+	h := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}, "User-Agent": {"bearerkit"}}
+	switch {
+	case s.config.Signed:
+		h.Set("Accept", "application/"+signedType)
+	case at.signed:
+		h.Set("Accept", "application/"+signedType+", application/json;q=0.9")
+	}
+	if err := s.config.Auth.apply(ctx, s.issuer, form, h); err != nil {
+		return "", false, fmt.Errorf("this client cannot authenticate: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.url, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", false, &callError{text: "the endpoint's URL cannot be asked"}
+	}
+	req.Header = h
+	body, contentType, err := s.do(req)
+	if err != nil {
+		return "", false, err
+	}
+	text := string(body)
+	if mediaType, _, _ := mime.ParseMediaType(contentType); mediaType == "application/"+signedType {
+		s.mu.Lock()
+		open := s.open
+		s.mu.Unlock()
+		if text, err = openSigned(ctx, open, strings.TrimSpace(text), s.config.Auth.clientID); err != nil {
+			return "", false, err
+		}
+	} else if s.config.Signed {
+		return "", false, &callError{text: "the answer is not signed", ill: true}
+	}
+	return read(text)
+}
+
+// read reads an answer (RFC 7662 section 2.2). A JSON object that is not strict,
+// or does not say active with the boolean true, says that the token is not;
+// anything else is no answer.
+func read(text string) (claims string, active bool, err error) {
+	var member strictjson.Value
+	err = strictjson.Object(text, func(name string, value strictjson.Value) {
+		if name == "active" {
+			member = value
+		}
+	})
+	switch {
+	case err == nil && member.True():
+		return text, true, nil
+	case err == nil || strictjson.Loosely(text):
+		return "", false, nil
+	}
+	return "", false, &callError{text: "the answer is no JSON object", ill: true}
+}
+
+// openSigned returns what a signed answer holds (RFC 9701 section 5).
+func openSigned(ctx context.Context, open func(context.Context, string, string, ...string) (string, error), jws, clientID string) (string, error) {
+	var audience []string
+	if clientID != "" {
+		audience = append(audience, clientID)
+	}
+	claims, err := open(ctx, jws, signedType, audience...)
+	if err != nil {
+		return "", &callError{text: "the signed answer cannot be believed: " + err.Error(), ill: true}
+	}
+	var inner strictjson.Value
+	_ = strictjson.Object(claims, func(name string, value strictjson.Value) {
+		if name == "token_introspection" {
+			inner = value
+		}
+	})
+	if inner.Kind() != strictjson.Obj {
+		return "", &callError{text: "the signed answer holds none", ill: true}
+	}
+	return string(inner), nil
+}
+
+// do makes a request, and returns the body of a 200.
+func (s *Source) do(req *http.Request) (body []byte, contentType string, err error) {
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, "", broken(req, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text := fmt.Sprintf("status %d", resp.StatusCode)
+		switch resp.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			text += ": the server does not accept this client's credentials"
+		case http.StatusBadRequest:
+			text += ": the server refuses the question"
+		}
+		gateway := resp.StatusCode >= 502 && resp.StatusCode <= 504
+		return nil, "", &callError{text: text, broken: gateway, ill: resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests}
+	}
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, "", broken(req, err)
+	case len(body) > maxBody:
+		return nil, "", &callError{text: fmt.Sprintf("the answer is longer than %d bytes", maxBody), ill: true}
+	}
+	return body, resp.Header.Get("Content-Type"), nil
+}
+
+// broken describes an error of the transport in words of our own.
+func broken(req *http.Request, err error) error {
+	e := &callError{broken: true, ill: true}
+	host := req.URL.Host
+	var op *net.OpError
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		e.text = host + " does not answer in time"
+	case errors.As(err, &dns):
+		e.text = host + " cannot be resolved"
+	case errors.As(err, &cert), errors.As(err, &authority):
+		e.text = host + " has a certificate that is not trusted"
+	case errors.As(err, &op) && op.Op == "dial":
+		e.text = host + " cannot be reached"
+	default:
+		e.text = host + " breaks the connection, or does not speak HTTP"
+	}
+	return e
+}
+
+// A place is where the endpoint is.
+type place struct {
+	url    string
+	signed bool      // the server offers signed answers
+	asked  time.Time // when metadata was last asked for
+}
+
+const (
+	// placeLifetime is how long metadata is believed, and placeRetry how soon
+	// it is asked for again if calls fail.
+	placeLifetime = time.Hour
+	placeRetry    = 10 * time.Second
+)
+
+// endpoint returns where to ask. Metadata that cannot be had again leaves the
+// place that is known.
+func (s *Source) endpoint(ctx context.Context) (place, error) {
+	if s.config.URL != "" {
+		return place{url: s.config.URL}, nil
+	}
+	s.mu.Lock()
+	known, failing := s.place, s.report.state == StateFailing
+	s.mu.Unlock()
+	if age := time.Since(known.asked); known.url != "" && age < placeLifetime && !(failing && age > placeRetry) {
+		return known, nil
+	}
+	v, err, _ := s.flights.Do("metadata", func() (any, error) { return s.discover(ctx) })
+	found, _ := v.(place)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		if known.url == "" {
+			return known, err
+		}
+		found = known
+		found.asked = time.Now()
+	}
+	s.place = found
+	return found, nil
+}
+
+// discover reads the issuer's metadata: whichever document has the endpoint.
+func (s *Source) discover(ctx context.Context) (place, error) {
+	var last error
+	for _, at := range discovery.WellKnown(s.issuer) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+		if err != nil {
+			return place{}, &callError{text: "the issuer's metadata cannot be asked for"}
+		}
+		req.Header = http.Header{"Accept": {"application/json"}, "User-Agent": {"bearerkit"}}
+		body, _, err := s.do(req)
+		if err == nil {
+			var m discovery.Metadata
+			if m, err = discovery.Parse(bytes.TrimSpace(body), s.issuer); err == nil {
+				var u string
+				if u, err = m.Endpoint("introspection_endpoint", s.issuer, s.config.InsecureHTTP); err == nil {
+					return place{url: u, signed: m["introspection_signing_alg_values_supported"].Kind() == strictjson.Array, asked: time.Now()}, nil
+				}
+			}
+			err = &callError{text: err.Error(), ill: true}
+		}
+		last = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	e := &callError{text: "metadata: " + last.Error(), ill: true}
+	var inner *callError
+	if errors.As(last, &inner) {
+		e.broken = inner.broken
+	}
+	return place{}, e
+}

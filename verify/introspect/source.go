@@ -1,0 +1,264 @@
+package introspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/bearerkit/bearerkit/internal/discovery"
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// Config says whom to ask and how.
+type Config struct {
+	// Auth is how this API authenticates. Required.
+	Auth Auth
+	// URL is the introspection endpoint. Default: the introspection_endpoint
+	// of the issuer's OpenID or RFC 8414 metadata.
+	URL string
+	// Client has the transport to use: a proxy, private certificate
+	// authorities, a client certificate. Bounds hold whatever it says, and
+	// redirects are never followed: they would send the token and the
+	// credentials elsewhere. Default: one of the source's own.
+	Client *http.Client
+	// TTL is how long an answer that a token is active is reused: a revoked
+	// token is refused that much later at the latest. Default: 10 s; [NoTTL]
+	// asks every time; at most an hour.
+	TTL time.Duration
+	// Grace is how much longer such an answer may be reused while the server
+	// cannot be reached or has an internal fault; [verify.Token.Grace] says
+	// so. It never opens a route that wants a fresh answer. Default: none, at
+	// most a day.
+	Grace time.Duration
+	// Signed believes signed answers alone (RFC 9701). Default: signed ones
+	// are asked for if the server's metadata offers them, and plain ones are
+	// believed too.
+	Signed bool
+	// CacheSize is how many answers are remembered that a token is active,
+	// each of at most 2 KiB; larger ones count as several. Those for inactive
+	// tokens have a quarter of that beside it. Default: 16384.
+	CacheSize int
+	// InsecureHTTP allows http to hosts other than this one: whoever is on
+	// the way reads tokens and credentials.
+	InsecureHTTP bool
+	// Logger gets one record for each change of state. Default:
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// NoTTL as [Config.TTL] reuses no answer that a token is active.
+const NoTTL time.Duration = -1
+
+const (
+	defaultTTL  = 10 * time.Second
+	maxTTL      = time.Hour
+	maxGrace    = 24 * time.Hour
+	inactiveTTL = 5 * time.Second // RFC 7662 section 4: a token does not come back to life
+
+	callTimeout = 5 * time.Second // one call, from dialling to the last byte; discovery included
+	dialTimeout = 2 * time.Second
+	maxBody     = 1 << 20  // bytes of an answer, after decompression
+	maxHeader   = 64 << 10 // bytes of an answer's header
+
+	// The breaker opens after breakAfter calls in a row that cost their time
+	// and brought nothing, and lets one through each breakFor. Such a probe
+	// gets probeTimeout, so that a server which is back is noticed within two
+	// seconds; one in longProbe gets the whole callTimeout, for a server that
+	// is back but slow.
+	breakAfter   = 5
+	breakFor     = 500 * time.Millisecond
+	probeTimeout = 1200 * time.Millisecond
+	longProbe    = 5
+)
+
+// New makes a source. It starts nothing: [Source.Bind] reports what is wrong
+// with the configuration, and the first question is the first call.
+func New(c Config) *Source {
+	s := &Source{config: c, cache: newCache(c.CacheSize)}
+	s.client, s.own = newClient(c.Client)
+	s.life, s.end = context.WithCancel(context.Background())
+	s.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+		Timeout:     breakFor,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
+	})
+	return s
+}
+
+// A Source asks one issuer about tokens, and remembers what it said. It is safe
+// for concurrent use.
+type Source struct {
+	config  Config
+	client  *http.Client
+	own     *http.Transport // to be closed in the end; may be nil
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	breaker *gobreaker.TwoStepCircuitBreaker[any]
+	cache   *cache
+	flights singleflight.Group
+
+	mu     sync.Mutex // held for moments only
+	issuer string
+	open   verify.Opener
+	place  place
+	report report
+	probes int
+}
+
+// Bind ties the source to an issuer, and reports every fault of the
+// configuration at once, each as a [*verify.Fault].
+func (s *Source) Bind(issuer string, open verify.Opener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var bad []error
+	fault := func(field, format string, args ...any) {
+		bad = append(bad, &verify.Fault{Field: field, Problem: fmt.Sprintf(format, args...)})
+	}
+	c := &s.config
+	if s.issuer != "" && s.issuer != issuer {
+		fault("Issuer", "is bound to another issuer already: a token is for its own issuer's eyes")
+	}
+	is, _ := url.Parse(issuer)
+	loopback := is != nil && discovery.IsLoopback(is)
+	if c.URL != "" {
+		u, problem := discovery.CheckURL(c.URL)
+		switch {
+		case problem != "":
+			fault("URL", "%s", problem)
+		case u.Scheme == "http" && !c.InsecureHTTP && !(loopback && discovery.IsLoopback(u)):
+			fault("URL", "%q is not https: whoever is on the way could read tokens and credentials (InsecureHTTP allows it)", c.URL)
+		}
+	} else if u, problem := discovery.CheckURL(issuer); problem != "" || u.RawQuery != "" {
+		fault("URL", "is required: the issuer %q has no metadata", issuer)
+	} else if u.Scheme == "http" && !c.InsecureHTTP && !loopback {
+		fault("URL", "is required: the issuer %q is not https (InsecureHTTP allows it)", issuer)
+	}
+	switch {
+	case c.Auth.problem != "":
+		fault("Auth", "%s", c.Auth.problem)
+	case c.Auth.apply == nil:
+		fault("Auth", "is required")
+	}
+	if c.TTL != NoTTL && (c.TTL < 0 || c.TTL > maxTTL) {
+		fault("TTL", "%v is not within 0 and %v", c.TTL, maxTTL)
+	}
+	if c.Grace < 0 || c.Grace > maxGrace {
+		fault("Grace", "%v is not within 0 and %v", c.Grace, maxGrace)
+	}
+	if c.CacheSize < 0 {
+		fault("CacheSize", "%d is negative", c.CacheSize)
+	}
+	if len(bad) > 0 {
+		return errors.Join(bad...)
+	}
+	s.issuer, s.open = issuer, open
+	return nil
+}
+
+// ttl is how long an active answer is reused.
+func (s *Source) ttl() time.Duration {
+	switch s.config.TTL {
+	case 0:
+		return defaultTTL
+	case NoTTL:
+		return 0
+	}
+	return s.config.TTL
+}
+
+// Introspect returns what the issuer says of a token, or has said within the
+// time that answers are reused. It waits for a call at most as long as ctx and
+// the call's own 5 s last.
+func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answer, error) {
+	if q.Known {
+		if r := s.cache.inactive(q.Digest); r != nil && time.Now().Before(r.until) {
+			return r.answer, nil
+		}
+		return nil, nil
+	}
+	if q.Fresh {
+		// What was asked before this request came does not answer it.
+		return s.await(ctx, s.call(q))
+	}
+	r := s.cache.get(q.Digest)
+	if r != nil && time.Now().Before(r.until) {
+		return r.answer, nil
+	}
+	key := string(q.Digest[:])
+	calls := s.flights.DoChan(key, func() (any, error) {
+		res := <-s.call(q)
+		return res.answer, res.err
+	})
+	var res result
+	select {
+	case c := <-calls:
+		res.answer, _ = c.Val.(*verify.Answer)
+		res.err = c.Err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("introspect: gave up awaiting the answer: %w", context.Cause(ctx))
+	}
+	if res.err != nil && r != nil && r.graced != nil && isIll(res.err) && time.Now().Before(r.until.Add(s.config.Grace)) {
+		s.count(func(c *Counters) { c.Graced++ })
+		return r.graced, nil
+	}
+	return res.answer, res.err
+}
+
+type result struct {
+	answer *verify.Answer
+	err    error
+}
+
+// call asks on a goroutine of its own: whoever waits for it may leave.
+func (s *Source) call(q *verify.Query) <-chan result {
+	done := make(chan result, 1)
+	token, digest := q.Token, q.Digest
+	go func() {
+		began := time.Now()
+		claims, active, err := s.ask(token)
+		if err != nil {
+			done <- result{err: fmt.Errorf("introspect: %w", err)}
+			return
+		}
+		done <- result{answer: s.cache.put(digest, s.record(claims, active, began))}
+	}()
+	return done
+}
+
+func (s *Source) await(ctx context.Context, done <-chan result) (*verify.Answer, error) {
+	select {
+	case r := <-done:
+		return r.answer, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("introspect: gave up awaiting the answer: %w", context.Cause(ctx))
+	}
+}
+
+func (s *Source) record(claims string, active bool, began time.Time) *record {
+	r := &record{answer: &verify.Answer{Active: active, At: began}, begun: began, until: began.Add(inactiveTTL)}
+	if active {
+		r.answer.Claims = claims
+		r.until = began.Add(s.ttl())
+		if s.config.Grace > 0 {
+			r.graced = &verify.Answer{Active: true, Claims: claims, At: began, Grace: true}
+		}
+	}
+	return r
+}
+
+// Close ends the source: calls that are under way are given up, and later
+// questions get an error.
+func (s *Source) Close() error {
+	s.end()
+	if s.own != nil {
+		s.own.CloseIdleConnections()
+	}
+	return nil
+}
