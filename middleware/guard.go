@@ -26,6 +26,9 @@ func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
 		g.requirements = append(g.requirements, q)
 		q.tell(&g.ask)
 	}
+	if g.ask.fresh && !a.verifier.Introspects() {
+		panic("middleware: Fresh needs introspection for every issuer (verify.Introspection)")
+	}
 	return g
 }
 
@@ -39,7 +42,7 @@ func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
 //
 // Guards may follow each other on one request: a token that a guard of the
 // same Auth has verified is not verified again until it expires, nor its user
-// resolved again.
+// resolved again, unless a later guard has [Fresh] and no earlier one had it.
 func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
 	start := time.Now()
 	id, f := g.decide(r)
@@ -89,9 +92,9 @@ func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
 	}
 	ctx := r.Context()
 	id, _ := ctx.Value(identityKey{}).(*identity)
-	if id == nil || id.auth != a || id.credentials != token || !a.verifier.Now().Before(id.token.Expiry.Add(a.verifier.Leeway())) {
+	if id == nil || id.auth != a || id.credentials != token || g.ask.fresh && !id.fresh || !a.verifier.Now().Before(id.token.Expiry.Add(a.verifier.Leeway())) {
 		var f *Refusal
-		if id, f = a.identify(ctx, token); f != nil {
+		if id, f = a.identify(ctx, token, g.ask.fresh); f != nil {
 			return nil, f
 		}
 	}
@@ -105,12 +108,16 @@ func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
 }
 
 // identify verifies the token and resolves its user.
-func (a *Auth) identify(ctx context.Context, token string) (*identity, *Refusal) {
-	t, err := a.verifier.Verify(ctx, token)
+func (a *Auth) identify(ctx context.Context, token string, fresh bool) (*identity, *Refusal) {
+	check := a.verifier.Verify
+	if fresh {
+		check = a.verifier.VerifyFresh
+	}
+	t, err := check(ctx, token)
 	if err != nil {
 		return nil, a.refuseToken(err)
 	}
-	id := &identity{Context: ctx, auth: a, credentials: token, token: t}
+	id := &identity{Context: ctx, auth: a, credentials: token, token: t, fresh: fresh}
 	if a.config.User.find == nil {
 		return id, nil
 	}

@@ -44,6 +44,7 @@ type ask struct {
 	scopes []string
 	maxAge time.Duration // 0: none
 	acr    []string
+	fresh  bool
 }
 
 type requirement struct {
@@ -232,6 +233,20 @@ func Func(description string, f func(ctx context.Context, t *verify.Token) error
 		}
 		return &unmet{http.StatusForbidden, "access_denied", description, "requirement", err}
 	}}
+}
+
+// Fresh requires that the authorization server says now that the token is active
+// (RFC 7662), whatever it has said before: for the routes where a token that was
+// revoked a moment ago must not pass. It is a call for each request, and holds for
+// the whole guard, wherever it stands in the list. What the server says counts for
+// every other route too. Unmet: 401 invalid_token; if the server cannot be asked,
+// 503. A guard with Fresh panics when it is made if an issuer of the verifier has
+// no [verify.Introspection].
+func Fresh() Requirement {
+	return requirement{
+		test: func(*state) *unmet { return nil }, // the guard has asked
+		ask:  func(a *ask) { a.fresh = true },
+	}
 }
 
 // All requires all of the requirements, as a guard with them in its list does.

@@ -49,6 +49,7 @@ type identity struct {
 	credentials string
 	token       *verify.Token
 	user        any
+	fresh       bool // the authorization server was asked for this request
 }
 
 type identityKey struct{}

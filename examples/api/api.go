@@ -34,9 +34,13 @@ type api struct {
 	routes []route
 }
 
-func newAPI(auth *middleware.Auth) *api {
+func newAPI(auth *middleware.Auth, introspected bool) *api {
 	a := &api{auth: auth}
 	scope := func(s string) []middleware.Requirement { return []middleware.Requirement{middleware.Scope(s)} }
+	var sensitive []middleware.Requirement
+	if introspected {
+		sensitive = append(sensitive, middleware.Fresh())
+	}
 	recent := []middleware.Requirement{middleware.MaxAge(5 * time.Minute)}
 	a.routes = []route{
 		{"GET", "/public", open, nil, a.public},
@@ -47,7 +51,7 @@ func newAPI(auth *middleware.Auth) *api {
 		{"GET", "/api/optional", optional, nil, a.maybe},
 		{"GET", "/api/orders", required, scope("orders:read"), a.orders},
 		{"POST", "/api/orders", required, scope("orders:write"), a.createOrder},
-		{"GET", "/api/sensitive", required, nil, a.me},
+		{"GET", "/api/sensitive", required, sensitive, a.me},
 		{"GET", "/api/stepup", required, recent, a.me},
 	}
 	if p := auth.MetadataPath(); p != a.routes[3].path {

@@ -41,7 +41,7 @@ func start(t *testing.T, env map[string]string) map[string]*httptest.Server {
 		if err != nil {
 			t.Fatal(err)
 		}
-		servers[name] = httptest.NewServer(mount(newAPI(auth)))
+		servers[name] = httptest.NewServer(mount(newAPI(auth, s.introspection != "off")))
 		t.Cleanup(servers[name].Close)
 	}
 	return servers
@@ -217,10 +217,13 @@ func TestFaults(t *testing.T) {
 		{"ALGORITHMS=XX999", "ALGORITHMS"},
 		{"TOKEN_TYPE=banana", "TOKEN_TYPE"},
 		{"INTROSPECTION=sometimes", "CLIENT_ID INTROSPECTION"},
-		{"INTROSPECTION=always", "CLIENT_ID INTROSPECTION"},
-		{"INTROSPECTION=always CLIENT_ID=x INTROSPECTION_TTL=x", "CLIENT_ID INTROSPECTION INTROSPECTION_TTL"},
+		{"INTROSPECTION=always", "CLIENT_ID"},
+		{"INTROSPECTION=fallback CLIENT_ID=x CLIENT_SECRET=y CLIENT_AUTH=post INTROSPECTION_TTL=0", ""},
+		{"INTROSPECTION=fallback CLIENT_ID=x CLIENT_SECRET=y INTROSPECTION_URL=http://issuer.test/x", "INTROSPECTION_URL"},
+		{"INTROSPECTION=always CLIENT_ID=x CLIENT_SECRET=y INTROSPECTION_TTL=48h", "INTROSPECTION_TTL"},
+		{"INTROSPECTION=always CLIENT_ID=x INTROSPECTION_TTL=x", "CLIENT_SECRET INTROSPECTION_TTL"},
 		{"CLIENT_AUTH=smoke", "CLIENT_AUTH"},
-		{"CLIENT_AUTH=post", "CLIENT_AUTH"},
+		{"CLIENT_AUTH=post", ""},
 		{"DPOP=perhaps", "DPOP"},
 		{"DPOP=required", "DPOP"},
 		{"ISSUER=https://a.test,https://b.test JWKS_URL=https://a.test/jwks", "JWKS_URL"},

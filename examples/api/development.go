@@ -13,6 +13,9 @@ import (
 func startDevelopmentIssuer(s *settings) *verifytest.Server {
 	issuer := verifytest.NewServer()
 	s.issuers = []string{issuer.Issuer()}
+	if s.clientID != "" {
+		issuer.AddClient(s.clientID, s.clientSecret)
+	}
 	if s.audience == nil {
 		s.audience = []string{issuer.Audience()}
 	}

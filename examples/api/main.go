@@ -57,7 +57,7 @@ func run(ctx context.Context) int {
 		fmt.Fprintln(os.Stderr, "RESOURCE:", err)
 		return 2
 	}
-	return serve(ctx, ln, frameworks[s.framework](newAPI(auth)))
+	return serve(ctx, ln, frameworks[s.framework](newAPI(auth, s.introspection != "off")))
 }
 
 // serve serves until ctx ends, then lets requests that are under way finish.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
@@ -27,6 +28,13 @@ type settings struct {
 	rfc9068     bool
 	resource    string
 	users       []string // empty: every subject
+
+	introspection    string // off, fallback or always
+	introspectionURL string
+	introspectionTTL time.Duration
+	clientID         string
+	clientSecret     string
+	clientAuth       string // basic or post
 }
 
 // readSettings reads the environment. It returns a line for every fault, which
@@ -87,12 +95,22 @@ func readSettings(getenv func(string) string) (settings, []string) {
 		rfc9068:    choice("TOKEN_TYPE", "any", "any", "at+jwt") == "at+jwt",
 		resource:   getenv("RESOURCE"),
 		users:      list("USERS"),
+
+		introspection:    choice("INTROSPECTION", "off", "off", "fallback", "always"),
+		introspectionURL: getenv("INTROSPECTION_URL"),
+		introspectionTTL: duration("INTROSPECTION_TTL"),
+		clientID:         getenv("CLIENT_ID"),
+		clientSecret:     getenv("CLIENT_SECRET"),
+		clientAuth:       choice("CLIENT_AUTH", "basic", "basic", "post"),
 	}
 	if s.addr == "" {
 		s.addr = "127.0.0.1:8080"
 	}
 	if getenv("LEEWAY") != "" && s.leeway == 0 {
 		s.leeway = verify.NoLeeway
+	}
+	if getenv("INTROSPECTION_TTL") != "" && s.introspectionTTL == 0 {
+		s.introspectionTTL = introspect.NoTTL
 	}
 	s.development = s.issuers == nil
 	if s.jwksURL != "" && len(s.issuers) != 1 {
@@ -101,7 +119,7 @@ func readSettings(getenv func(string) string) (settings, []string) {
 	if s.snapshot != "" && len(s.issuers) != 1 {
 		fault("JWKS_SNAPSHOT", "needs ISSUER to be a single one")
 	}
-	readLater(getenv, fault, choice, duration)
+	readLater(getenv, fault, choice)
 
 	// What is left is the kit's to judge. It names the fields of its
 	// configuration; here they are variables.
@@ -125,6 +143,14 @@ func readSettings(getenv func(string) string) (settings, []string) {
 			name = "LEEWAY"
 		case strings.HasSuffix(f.Field, "Keys.Snapshot"):
 			name = "JWKS_SNAPSHOT"
+		case strings.HasSuffix(f.Field, "Introspection.TTL"):
+			name = "INTROSPECTION_TTL"
+		case strings.HasSuffix(f.Field, "Introspection.URL") && s.introspectionURL != "":
+			name = "INTROSPECTION_URL"
+		case strings.HasSuffix(f.Field, "Introspection.Auth") && s.clientID == "":
+			name = "CLIENT_ID"
+		case strings.HasSuffix(f.Field, "Introspection.Auth"):
+			name = "CLIENT_SECRET"
 		case strings.Contains(f.Field, "Keys") && s.jwksURL != "":
 			name = "JWKS_URL"
 		default:
@@ -139,49 +165,50 @@ func readSettings(getenv func(string) string) (settings, []string) {
 
 // readLater refuses what is not there yet, besides what would be a fault even
 // if it were.
-func readLater(getenv func(string) string, fault func(string, string, ...any), choice func(string, string, ...string) string, duration func(string) time.Duration) {
-	notYet := func(name string) { fault(name, "is not supported yet; leave it unset, or say off") }
-	for name, values := range map[string][]string{
-		"INTROSPECTION": {"off", "fallback", "always"},
-		"DPOP":          {"off", "optional", "required"},
-	} {
-		if v := choice(name, "off", values...); v != "off" && slices.Contains(values, v) {
-			notYet(name)
-		}
+func readLater(getenv func(string) string, fault func(string, string, ...any), choice func(string, string, ...string) string) {
+	const notYet = "is not supported yet; leave it unset"
+	if v := choice("DPOP", "off", "off", "optional", "required"); v == "optional" || v == "required" {
+		fault("DPOP", notYet)
 	}
-	for _, name := range []string{"INTROSPECTION_URL", "INTROSPECTION_TTL", "CLIENT_ID", "CLIENT_SECRET", "CLIENT_AUTH", "REDIS_URL"} {
-		v := getenv(name)
-		if v == "" || v == "off" {
-			continue
+	if v := getenv("REDIS_URL"); v != "" && v != "off" {
+		if u, err := url.Parse(v); err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix" {
+			fault("REDIS_URL", "is no redis URL")
+		} else {
+			fault("REDIS_URL", notYet)
 		}
-		switch name {
-		case "CLIENT_AUTH":
-			choice(name, "basic", "basic", "post")
-		case "INTROSPECTION_TTL":
-			duration(name)
-		case "REDIS_URL":
-			if u, err := url.Parse(v); err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix" {
-				fault(name, "is no redis URL")
-			}
-		}
-		if name == "CLIENT_AUTH" && v == "basic" {
-			continue // the default, which asks for nothing
-		}
-		notYet(name)
-	}
-	if v := getenv("INTROSPECTION"); v != "" && v != "off" && getenv("CLIENT_ID") == "" {
-		fault("CLIENT_ID", "is required with INTROSPECTION")
 	}
 }
 
 // verifier is the kit's configuration of the core.
 func (s settings) verifier() verify.Config {
 	c := verify.Config{Algorithms: s.algorithms, Leeway: s.leeway, RFC9068: s.rfc9068}
-	for _, issuer := range s.issuers {
+	for i, issuer := range s.issuers {
 		keys := jwks.New(jwks.Config{URL: s.jwksURL, Snapshot: s.snapshot})
-		c.Issuers = append(c.Issuers, verify.Issuer{Issuer: issuer, Audience: s.audience, Keys: keys})
+		c.Issuers = append(c.Issuers, verify.Issuer{
+			Issuer: issuer, Audience: s.audience, Keys: keys,
+			Introspection: s.introspected(i == 0),
+		})
 	}
 	return c
+}
+
+// introspected is how an issuer is asked about tokens. Those that are no JWTs
+// are the first issuer's.
+func (s settings) introspected(first bool) *verify.Introspection {
+	if s.introspection == "off" {
+		return nil
+	}
+	auth := introspect.Basic
+	if s.clientAuth == "post" {
+		auth = introspect.Post
+	}
+	return &verify.Introspection{
+		Introspector: introspect.New(introspect.Config{
+			URL: s.introspectionURL, TTL: s.introspectionTTL, Auth: auth(s.clientID, s.clientSecret),
+		}),
+		Always: s.introspection == "always",
+		Opaque: first,
+	}
 }
 
 // user is the application's own idea of a user.
