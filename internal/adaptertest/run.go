@@ -101,6 +101,7 @@ func Run(t *testing.T, mount func([]Route) http.Handler) {
 			f.silent(t, c, got)
 		})
 	}
+	t.Run("silence", f.silence)
 	t.Run("uploads", func(t *testing.T) { f.uploads(t, service) })
 }
 
@@ -194,6 +195,9 @@ type fixture struct {
 	keys     map[string]*verifytest.Key // the issuer's, by algorithm
 	resolved atomic.Int64
 	log      *syncBuffer
+	secrets  []string // what callers sent
+	answers  strings.Builder
+	reasons  sync.Map // that the observer has seen
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -216,6 +220,9 @@ func newFixture(t *testing.T) *fixture {
 		}
 		t.Cleanup(func() { v.Close() })
 		c.Logger = logger
+		c.Observer = middleware.ObserverFunc(func(_ context.Context, d middleware.Decision) {
+			f.reasons.Store(string(d.Outcome)+" "+d.Reason, true)
+		})
 		auth, err := middleware.New(v, c)
 		if err != nil {
 			t.Fatal(err)
@@ -279,21 +286,6 @@ func (f *fixture) routes() []Route {
 		{"/strict", f.strict, require(middleware.Scope("orders:read"))},
 		{"/dark", f.dark, require()},
 		{"/dark/optional", f.dark, []Guard{{Optional: true}}},
-	}
-}
-
-// silent checks that nothing of the case's tokens shows in the answer or log.
-func (f *fixture) silent(t *testing.T, c testCase, got *response) {
-	t.Helper()
-	texts := f.log.String() + string(got.Body) + fmt.Sprint(got.Header)
-	for _, header := range c.headers {
-		_, token, _ := strings.Cut(header, "earer ")
-		for i := 0; i+12 <= len(token); i += 4 {
-			if part := token[i : i+12]; strings.Contains(texts, part) {
-				t.Errorf("%q, a part of the token, shows in the log or the answer", part)
-				return
-			}
-		}
 	}
 }
 
