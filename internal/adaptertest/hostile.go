@@ -42,6 +42,7 @@ func (f *fixture) hostile() []testCase {
 	h.times()
 	h.audiences()
 	h.kinds()
+	h.marks()
 	return h.list
 }
 

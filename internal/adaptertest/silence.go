@@ -1,14 +1,18 @@
 package adaptertest
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
 // window is how many consecutive bytes of a token may show nowhere.
@@ -17,6 +21,42 @@ const window = 8
 // A challenge, as strict as RFC 9110 section 11.6.1 and RFC 6750 section 3 make
 // it together.
 var challengeGrammar = regexp.MustCompile(`^Bearer( [a-z_]+="[ !#-\[\]-~]*"(, [a-z_]+="[ !#-\[\]-~]*")*)?$`)
+
+// marked finds the texts that only a caller can have written.
+var marked = regexp.MustCompile(`mark[A-Z2-7]{26}`)
+
+func mark() string { return "mark" + rand.Text() }
+
+// marks are tokens with something of the caller's own in every place: kids,
+// issuers, clients, and what else a log line could be tempted to show.
+func (h *hostileTokens) marks() {
+	for _, member := range []string{"alg", "kid", "typ", "cty", "jku", "x5u", "crit"} {
+		value := strconv.Quote(mark())
+		switch member {
+		case "jku", "x5u":
+			h.bad("marked "+member, h.stranger().Sign(`{"alg":"ES256","kid":"`+mark()+`","`+member+`":`+value+"}", h.payload()))
+		case "crit":
+			h.bad("marked crit", h.es.Sign(`{"alg":"ES256","crit":[`+value+`],"`+mark()+`":1}`, h.payload()))
+		case "cty":
+			h.bad("marked cty", h.es.Sign(`{"alg":"ES256","cty":{"a":`+value+`}}`, h.payload()))
+		default:
+			head := map[string]string{"alg": `"ES256"`, "kid": strconv.Quote(h.es.ID)}
+			head[member] = value
+			h.bad("marked "+member, h.es.Sign(object(head), h.payload()))
+		}
+	}
+	for _, claim := range []string{"iss", "aud", "exp", "nbf", "iat"} {
+		h.bad("marked "+claim, h.signed(claim, strconv.Quote(mark())))
+	}
+	for _, claim := range []string{"sub", "client_id", "azp", "jti", "acr", "scp", "scope", "cnf"} {
+		h.bad("marked "+claim, h.signed(claim, `{"`+mark()+`":"`+mark()+`"}`))
+	}
+	// Refused for another reason, with everything marked.
+	h.bad("marked and expired", h.signed("sub", strconv.Quote(mark()), "client_id", strconv.Quote(mark()), "jti", strconv.Quote(mark()),
+		"org_id", strconv.Quote(mark()), mark(), strconv.Quote(mark()), "exp", "1"))
+}
+
+func (h *hostileTokens) stranger() *verifytest.Key { return verifytest.NewKey("ES256") }
 
 // silent takes down what a case sent and what came back.
 func (f *fixture) silent(t *testing.T, c testCase, got *response) {
@@ -36,11 +76,10 @@ func (f *fixture) silent(t *testing.T, c testCase, got *response) {
 		}
 		if scheme, token, ok := strings.Cut(strings.TrimSpace(value), " "); ok && strings.EqualFold(scheme, "bearer") {
 			f.secrets = append(f.secrets, token)
-			// What stands in it counts as well: a kid, an issuer, a client.
+			// What stands in it counts as well.
 			for part := range strings.SplitSeq(token, ".") {
-				if text, err := base64.RawURLEncoding.DecodeString(part); err == nil && got.Status != 200 {
-					f.secrets = append(f.secrets, string(text))
-				}
+				text, _ := base64.RawURLEncoding.DecodeString(part)
+				f.secrets = append(f.secrets, marked.FindAllString(string(text), -1)...)
 			}
 		}
 	}
@@ -50,9 +89,13 @@ func (f *fixture) silent(t *testing.T, c testCase, got *response) {
 // configured, and the names of checks.
 func (f *fixture) ours() string {
 	list := []string{
-		f.issuer.Issuer(), f.issuer.Audience(), "user_1", "orders:read orders:write",
-		`"token_introspection":`, `"permissions":`, `"client_id":`, `"auth_time":`, `"token_use":`, `"https://api.example.test/v1`, `Bearer error=`,
+		f.issuer.Audience(), "https://api.example.test/v1", "user_1", "orders:read orders:write", "Bearer error=",
+		"token_introspection", "permissions", "client_id", "auth_time", "token_use",
 	}
+	for _, a := range []*middleware.Auth{f.auth, f.strict, f.dark} {
+		list = append(list, a.Verifier().Issuers()...)
+	}
+	list = append(list, f.evil.Issuer()) // much like the others
 	for _, k := range f.issuer.Keys() {
 		list = append(list, k.ID, k.Algorithm)
 	}
