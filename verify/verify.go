@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -157,7 +158,7 @@ func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *Ke
 		// The source may be fetching its first set this moment.
 		set, err = source.Refresh(ctx, Demand{Good: func(*KeySet) bool { return true }})
 		if err != nil {
-			return nil, nil, unavailable(errors.Join(errNoKeySet, err))
+			return nil, nil, unavailable(fmt.Errorf("%w: %w", errNoKeySet, err))
 		}
 	}
 	var room [maxTries]*key
