@@ -192,6 +192,8 @@ type fixture struct {
 	auth     *middleware.Auth
 	strict   *middleware.Auth           // RFC 9728 metadata, a realm, and an error handler
 	dark     *middleware.Auth           // its issuer is down
+	narrow   *middleware.Auth           // takes ES256 alone
+	two      *middleware.Auth           // trusts evil, too: for its own tokens
 	keys     map[string]*verifytest.Key // the issuer's, by algorithm
 	resolved atomic.Int64
 	log      *syncBuffer
@@ -213,8 +215,11 @@ func newFixture(t *testing.T) *fixture {
 	t.Cleanup(gone.Close)
 	gone.Down()
 	logger := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	build := func(issuer string, c middleware.Config) *middleware.Auth {
-		v, err := verify.New(verify.Config{Issuer: issuer, Audience: []string{f.issuer.Audience()}, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: logger})})
+	trust := func(issuer string) verify.Issuer {
+		return verify.Issuer{Issuer: issuer, Audience: []string{f.issuer.Audience()}, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: logger})}
+	}
+	buildFor := func(vc verify.Config, c middleware.Config) *middleware.Auth {
+		v, err := verify.New(vc)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,6 +233,9 @@ func newFixture(t *testing.T) *fixture {
 			t.Fatal(err)
 		}
 		return auth
+	}
+	build := func(issuer string, c middleware.Config) *middleware.Auth {
+		return buildFor(verify.Config{Issuers: []verify.Issuer{trust(issuer)}}, c)
 	}
 	user := middleware.Resolve(func(_ context.Context, t *verify.Token) (User, error) {
 		f.resolved.Add(1)
@@ -250,6 +258,8 @@ func newFixture(t *testing.T) *fixture {
 			fmt.Fprintln(w, "no:", refusal.Code)
 		},
 	})
+	f.narrow = buildFor(verify.Config{Issuers: []verify.Issuer{trust(f.issuer.Issuer())}, Algorithms: []string{"ES256"}}, middleware.Config{User: user})
+	f.two = buildFor(verify.Config{Issuers: []verify.Issuer{trust(f.issuer.Issuer()), trust(f.evil.Issuer())}}, middleware.Config{User: user})
 	f.dark = build(gone.Issuer(), middleware.Config{User: user})
 	return f
 }
@@ -284,6 +294,8 @@ func (f *fixture) routes() []Route {
 		{"/nested", f.auth, []Guard{{}, {Requirements: []middleware.Requirement{middleware.Scope("orders:read")}}}},
 		{"/opened", f.auth, []Guard{{Optional: true}, {}}},
 		{"/strict", f.strict, require(middleware.Scope("orders:read"))},
+		{"/narrow", f.narrow, require()},
+		{"/two", f.two, require()},
 		{"/dark", f.dark, require()},
 		{"/dark/optional", f.dark, []Guard{{Optional: true}}},
 	}

@@ -91,6 +91,8 @@ func (f *fixture) cases() []testCase {
 		{name: "websocket protocol, not asked for", path: "/any", headers: []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Protocol: " + good}, status: 401, challenge: bare, code: "unauthorized"},
 		{name: "HEAD", method: "HEAD", path: "/any", status: 401, challenge: bare},
 		{name: "OPTIONS", method: "OPTIONS", path: "/any", status: 401, challenge: bare, code: "unauthorized"},
+		{name: "TRACE", method: "TRACE", path: "/any", status: 401, challenge: bare, code: "unauthorized"},
+		{name: "a method to override", method: "GET", path: "/any", headers: []string{"X-HTTP-Method-Override: OPTIONS", "X-Forwarded-Host: x", "Forwarded: host=x"}, status: 401, challenge: bare, code: "unauthorized"},
 		{name: "forged identity headers", path: "/any", headers: []string{"X-User: root", "X-Forwarded-User: root"}, status: 401, challenge: bare, code: "unauthorized"},
 
 		{name: "good", path: "/any", headers: bearer(good), status: 200, user: "user_1"},
@@ -132,6 +134,14 @@ func (f *fixture) cases() []testCase {
 		{name: "an ID token", path: "/any", headers: bearer(token(claims{"nonce": "n"}, verifytest.WithHeader(map[string]any{"typ": "JWT"}))), status: 401, challenge: invalidToken, code: "invalid_token"},
 		{name: "bound to a key", path: "/any", headers: bearer(token(claims{"cnf": map[string]any{"jkt": "x"}})), status: 401, challenge: invalidToken, code: "invalid_token"},
 		{name: "HEAD, expired", method: "HEAD", path: "/any", headers: bearer(token(claims{"exp": now - 60})), status: 401, challenge: invalidToken},
+
+		// Keys belong to their issuer, whatever they are called.
+		{name: "the second issuer's", path: "/two", headers: bearer(f.evil.Token(nil)), status: 200, user: "user_1"},
+		{name: "the second issuer's key for the first", path: "/two", headers: bearer(evil), status: 401, challenge: invalidToken, code: "invalid_token"},
+		{name: "the second issuer's key under the first's kid", path: "/two", headers: bearer(f.evil.Token(claims{"iss": f.issuer.Issuer()}, verifytest.WithHeader(map[string]any{"kid": f.keys["ES256"].ID}))), status: 401, challenge: invalidToken, code: "invalid_token"},
+		{name: "the first issuer's key for the second", path: "/two", headers: bearer(token(claims{"iss": f.evil.Issuer()})), status: 401, challenge: invalidToken, code: "invalid_token"},
+		{name: "an algorithm that is configured", path: "/narrow", headers: bearer(token(nil, verifytest.WithAlgorithm("ES256"))), status: 200, user: "user_1"},
+		{name: "a published key of an algorithm that is not", path: "/narrow", headers: bearer(token(nil, verifytest.WithAlgorithm("RS256"))), status: 401, challenge: `Bearer error="invalid_token", error_description="the token's signature algorithm is not accepted"`, code: "invalid_token"},
 
 		// The user.
 		{name: "no such user", path: "/any", headers: bearer(token(claims{"sub": "ghost"})), status: 401, challenge: invalidToken, code: "invalid_token"},
