@@ -9,6 +9,9 @@
 //	CLIENT_ID        the environment's client id, client_…: the audience of
 //	                 Connect tokens without a resource indicator, and the client
 //	                 of AuthKit sessions. Required.
+//	CLIENT_SECRET    the client's secret. With it, WorkOS is asked about every
+//	                 Connect token, so that a revoked one stops within ten
+//	                 seconds; without it, tokens are good until they expire.
 //	RESOURCE         the resource indicator configured for this API, if any: a
 //	                 second accepted audience.
 //	SESSION_ISSUER   the issuer of AuthKit session tokens. Default:
@@ -31,6 +34,7 @@ import (
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
@@ -68,10 +72,18 @@ func main() {
 	sessions := cmp.Or(os.Getenv("SESSION_ISSUER"), "https://api.workos.com/user_management/"+client)
 	sessionKeys := cmp.Or(os.Getenv("SESSION_JWKS"), "https://api.workos.com/sso/jwks/"+client)
 
+	var introspection *verify.Introspection
+	if secret := os.Getenv("CLIENT_SECRET"); secret != "" {
+		introspection = &verify.Introspection{
+			Introspector: introspect.New(introspect.Config{Auth: introspect.Post(client, secret)}),
+			Always:       true,
+		}
+	}
+
 	verifier, err := verify.New(verify.Config{Issuers: []verify.Issuer{
 		// Connect: discovery finds the key set in the OpenID document; the RFC
 		// 8414 one has no jwks_uri.
-		{Issuer: domain, Audience: audience, Keys: jwks.Discover(domain)},
+		{Issuer: domain, Audience: audience, Keys: jwks.Discover(domain), Introspection: introspection},
 		// AuthKit sessions carry no audience. Their issuer names the client and
 		// their key set is the client's own, so nobody else's token fits.
 		{Issuer: sessions, InsecureNoAudience: true, Keys: jwks.URL(sessionKeys)},

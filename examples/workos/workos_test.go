@@ -34,7 +34,8 @@ func TestWorkOS(t *testing.T) {
 	addr := ln.Addr().String()
 	ln.Close()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestWorkOS$")
-	cmd.Env = []string{"BEARERKIT_RUN_MAIN=1", "ADDR=" + addr, "AUTHKIT_DOMAIN=" + connect.Issuer(), "CLIENT_ID=" + client,
+	connect.AddClient(client, "secret")
+	cmd.Env = []string{"BEARERKIT_RUN_MAIN=1", "CLIENT_SECRET=secret", "ADDR=" + addr, "AUTHKIT_DOMAIN=" + connect.Issuer(), "CLIENT_ID=" + client,
 		"RESOURCE=https://api.example.com", "SESSION_ISSUER=" + sessions.Issuer(), "SESSION_JWKS=" + sessions.JWKSURL(), "ORGANIZATION=org_1"}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -73,6 +74,8 @@ func TestWorkOS(t *testing.T) {
 			return resp.StatusCode, string(body)
 		}
 	}
+	revoked := connect.Token(user, jwt)
+	connect.Revoke(revoked)
 	for _, c := range []struct {
 		name, path, token string
 		status            int
@@ -81,6 +84,7 @@ func TestWorkOS(t *testing.T) {
 		{"a user", "/me", connect.Token(user, jwt), 200, `"id":"user_1"`},
 		{"a user, for the resource", "/me", connect.Token(with(user, claims{"aud": "https://api.example.com"}), jwt), 200, `"organization":"org_2"`},
 		{"another environment's user", "/me", connect.Token(with(user, claims{"aud": "client_other"}), jwt), 401, ""},
+		{"a user whose token was revoked", "/me", revoked, 401, ""},
 		{"a machine as a user", "/me", connect.Token(machine, jwt), 403, ""},
 		{"a machine", "/jobs", connect.Token(machine, jwt), 200, `"machine":true`},
 		{"a user as a machine", "/jobs", connect.Token(user, jwt), 403, ""},
