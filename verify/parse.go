@@ -224,15 +224,16 @@ func isB64Token(s string) bool {
 func isOpaque(token string) bool {
 	first, _, dotted := strings.Cut(token, ".")
 	switch {
-	case !isB64Token(token), strings.Count(token, ".") == 2:
+	case isJWSShaped(token): // the usual, first
+		return false
+	case strings.Count(token, ".") == 2, !isB64Token(token):
 		return false
 	case !dotted:
 		return true
 	case strings.HasSuffix(token, ".") || strings.Contains(token, "..") || first == "":
 		return false
 	}
-	start := []byte(first)
-	start = start[:min(len(start), 64)/4*4] // the beginning is enough
-	text, err := base64.RawURLEncoding.AppendDecode(nil, start)
-	return err != nil || !strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")
+	// The beginning is enough, and counts even if what follows is no base64url.
+	text, _ := base64.RawURLEncoding.AppendDecode(nil, []byte(first[:min(len(first), 64)]))
+	return !strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")
 }
