@@ -76,17 +76,11 @@ func (s *Source) ask(token string) (claims string, active bool, err error) {
 	if err != nil {
 		return "", false, errOpen
 	}
-	timeout := callTimeout
 	if s.breaker.State() == gobreaker.StateHalfOpen {
-		s.mu.Lock()
-		if s.probes++; s.probes%longProbe != 0 {
-			timeout = probeTimeout
-		}
-		s.mu.Unlock()
+		claims, active, err = s.probe(token)
+	} else {
+		claims, active, err = s.introspect(token)
 	}
-	ctx, cancel := context.WithTimeout(s.life, timeout)
-	defer cancel()
-	claims, active, err = s.introspect(ctx, token)
 	var e *callError
 	if errors.As(err, &e) && e.broken {
 		allowed(err)
@@ -100,9 +94,44 @@ func (s *Source) ask(token string) (claims string, active bool, err error) {
 	return claims, active, err
 }
 
+// probe makes the call that the breaker lets through. It gives up after
+// patience, unless the last one has shown that the server is back but slow: a
+// call goes on for callTimeout on its own, to find that out.
+func (s *Source) probe(token string) (string, bool, error) {
+	type answer struct {
+		claims string
+		active bool
+		err    error
+	}
+	s.mu.Lock()
+	slow := s.slow
+	s.mu.Unlock()
+	done := make(chan answer, 1)
+	go func() {
+		began := time.Now()
+		claims, active, err := s.introspect(token)
+		s.mu.Lock()
+		s.slow = err == nil && time.Since(began) > patience
+		s.mu.Unlock()
+		done <- answer{claims, active, err}
+	}()
+	var giveUp <-chan time.Time
+	if !slow {
+		giveUp = time.After(patience)
+	}
+	select {
+	case a := <-done:
+		return a.claims, a.active, a.err
+	case <-giveUp:
+		return "", false, &callError{text: "the server does not answer in time", broken: true, ill: true}
+	}
+}
+
 const signedType = "token-introspection+jwt" // RFC 9701 section 5
 
-func (s *Source) introspect(ctx context.Context, token string) (claims string, active bool, err error) {
+func (s *Source) introspect(token string) (claims string, active bool, err error) {
+	ctx, cancel := context.WithTimeout(s.life, callTimeout)
+	defer cancel()
 	at, err := s.endpoint(ctx)
 	if err != nil {
 		return "", false, err
@@ -116,6 +145,9 @@ func (s *Source) introspect(ctx context.Context, token string) (claims string, a
 		h.Set("Accept", "application/"+signedType+", application/json;q=0.9")
 	}
 	if err := s.config.Auth.apply(ctx, s.issuer, form, h); err != nil {
+		if ctx.Err() != nil {
+			return "", false, &callError{text: "this client has no credentials in time", broken: true, ill: true}
+		}
 		return "", false, fmt.Errorf("this client cannot authenticate: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.url, strings.NewReader(form.Encode()))
@@ -248,31 +280,44 @@ const (
 	placeRetry    = 10 * time.Second
 )
 
-// endpoint returns where to ask. Metadata that cannot be had again leaves the
-// place that is known.
+// endpoint returns where to ask. Only the first question waits for metadata:
+// what is known is good enough until there is something newer.
 func (s *Source) endpoint(ctx context.Context) (place, error) {
 	if s.config.URL != "" {
 		return place{url: s.config.URL}, nil
 	}
 	s.mu.Lock()
-	known, failing := s.place, s.report.state == StateFailing
+	known := s.place
+	age := time.Since(known.asked)
+	old := age >= placeLifetime || age > placeRetry && s.report.state == StateFailing
+	if known.url != "" && old {
+		s.place.asked = time.Now()
+	}
 	s.mu.Unlock()
-	if age := time.Since(known.asked); known.url != "" && age < placeLifetime && !(failing && age > placeRetry) {
+	if known.url != "" && !old {
 		return known, nil
 	}
-	v, err, _ := s.flights.Do("metadata", func() (any, error) { return s.discover(ctx) })
-	found, _ := v.(place)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		if known.url == "" {
-			return known, err
+	found := s.share("metadata", func() (any, error) {
+		ctx, cancel := context.WithTimeout(s.life, callTimeout)
+		defer cancel()
+		p, err := s.discover(ctx)
+		if err == nil {
+			s.mu.Lock()
+			s.place = p
+			s.mu.Unlock()
 		}
-		found = known
-		found.asked = time.Now()
+		return p, err
+	})
+	if known.url != "" {
+		return known, nil
 	}
-	s.place = found
-	return found, nil
+	select {
+	case r := <-found:
+		p, _ := r.Val.(place)
+		return p, r.Err
+	case <-ctx.Done():
+		return known, &callError{text: "metadata: the issuer does not answer in time", broken: true, ill: true}
+	}
 }
 
 // discover reads the issuer's metadata: whichever document has the endpoint.

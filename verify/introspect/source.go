@@ -69,14 +69,13 @@ const (
 	maxHeader   = 64 << 10 // bytes of an answer's header
 
 	// The breaker opens after breakAfter calls in a row that cost their time
-	// and brought nothing, and lets one through each breakFor. Such a probe
-	// gets probeTimeout, so that a server which is back is noticed within two
-	// seconds; one in longProbe gets the whole callTimeout, for a server that
-	// is back but slow.
-	breakAfter   = 5
-	breakFor     = 500 * time.Millisecond
-	probeTimeout = 1200 * time.Millisecond
-	longProbe    = 5
+	// and brought nothing, and lets one through each breakFor.
+	breakAfter = 5
+	breakFor   = 500 * time.Millisecond
+	// patience is how long others wait for a call that somebody else makes,
+	// the breaker for its probe and requests for one that they share: with
+	// breakFor, so that a server which is back is noticed within two seconds.
+	patience = 1200 * time.Millisecond
 )
 
 // New makes a source. It starts nothing: [Source.Bind] reports what is wrong
@@ -109,7 +108,7 @@ type Source struct {
 	open   verify.Opener
 	place  place
 	report report
-	probes int
+	slow   bool // a probe was answered, but later than patience
 }
 
 // Bind ties the source to an issuer, and reports every fault of the
@@ -183,16 +182,17 @@ func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answe
 		}
 		return nil, nil
 	}
+	if s.life.Err() != nil {
+		return nil, fmt.Errorf("introspect: %w", errClosed)
+	}
 	if q.Fresh {
 		// What was asked before this request came does not answer it.
 		return s.await(ctx, s.call(q))
 	}
-	r := s.cache.get(q.Digest)
-	if r != nil && time.Now().Before(r.until) {
+	if r := s.cache.get(q.Digest); r != nil && time.Now().Before(r.until) {
 		return r.answer, nil
 	}
-	key := string(q.Digest[:])
-	calls := s.flights.DoChan(key, func() (any, error) {
+	calls := s.share(string(q.Digest[:]), func() (any, error) {
 		res := <-s.call(q)
 		return res.answer, res.err
 	})
@@ -204,11 +204,24 @@ func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answe
 	case <-ctx.Done():
 		return nil, fmt.Errorf("introspect: gave up awaiting the answer: %w", context.Cause(ctx))
 	}
-	if res.err != nil && r != nil && r.graced != nil && isIll(res.err) && time.Now().Before(r.until.Add(s.config.Grace)) {
-		s.count(func(c *Counters) { c.Graced++ })
-		return r.graced, nil
+	if isIll(res.err) {
+		// Looked at only now: a fresh answer may have come meanwhile.
+		if r := s.cache.get(q.Digest); r != nil && r.graced != nil && time.Now().Before(r.until.Add(s.config.Grace)) {
+			s.count(func(c *Counters) { c.Graced++ })
+			return r.graced, nil
+		}
 	}
 	return res.answer, res.err
+}
+
+// share runs f once for all who want the same at about the same time. Who comes
+// later than patience begins anew: what a server has lost must not keep waiting
+// those who come when it is back.
+func (s *Source) share(key string, f func() (any, error)) <-chan singleflight.Result {
+	return s.flights.DoChan(key, func() (any, error) {
+		defer time.AfterFunc(patience, func() { s.flights.Forget(key) }).Stop()
+		return f()
+	})
 }
 
 type result struct {
