@@ -18,7 +18,7 @@ type claims struct {
 	clientID, azp, cid, scope, scp strictjson.Value
 	orgID, acr, act, permissions   strictjson.Value
 	cnf                            strictjson.Value
-	tokenType, tokenUse            strictjson.Value // of introspection
+	tokenType, tokenUse, username  strictjson.Value // of introspection
 
 	nonce     bool
 	otherKind string // the member that gives the token away as no access token
@@ -65,6 +65,8 @@ func (c *claims) parse(payload string) error {
 			c.cnf = value
 		case "token_type":
 			c.tokenType = value
+		case "username":
+			c.username = value
 		case "nonce":
 			c.nonce = true
 		case "at_hash", "c_hash", "s_hash", // an ID token (OpenID Connect Core section 3.3.2.11)

@@ -94,6 +94,7 @@ type judgement struct {
 	token  Token
 	times  times
 	err    error
+	silent bool // err is for what the answer does not say
 }
 
 // still returns the token if the judgement still holds.
@@ -124,7 +125,9 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	j := e.asked.Load()
 	if j == nil || j.answer != a {
 		j = e.consider(a)
-		e.asked.Store(j)
+		if len(a.Claims) <= entrySize { // the entry does not weigh it
+			e.asked.Store(j)
+		}
 	}
 	return j.still(v.now(), v.leeway)
 }
@@ -145,9 +148,10 @@ func (e *entry) consider(a *Answer) *judgement {
 	if j.err = c.contradicts(&e.token); j.err != nil {
 		return j
 	}
-	if c.aud != "" {
+	if c.aud != "" && !e.issuer.anyAudience {
 		// Only what it says counts; what it leaves out the token has said.
-		if j.err = c.checkAnsweredAudience(e.issuer, a); j.err != nil {
+		if named, _ := e.issuer.named(c.aud); !named {
+			j.err = refuse(ErrAudience, "")
 			return j
 		}
 	}
@@ -155,6 +159,9 @@ func (e *entry) consider(a *Answer) *judgement {
 	merged := merge(e.token.claims, a.Claims)
 	var m claims
 	if j.err = m.parse(merged); j.err != nil {
+		return j
+	}
+	if j.err = m.checkAudience(e.issuer, merged); j.err != nil { // by a claim that the answer has changed
 		return j
 	}
 	if j.token, j.err = m.token(e.issuer, merged); j.err != nil {
@@ -169,7 +176,7 @@ func (e *entry) consider(a *Answer) *judgement {
 
 // contradicts finds what an answer says otherwise than the token.
 func (c *claims) contradicts(t *Token) error {
-	if c.sub != "" && !c.sub.Is(t.Subject) {
+	if c.sub != "" && t.Subject != "" && !c.sub.Is(t.Subject) {
 		return refuse(ErrInactive, "sub")
 	}
 	if c.clientID != "" && t.ClientID != "" && !c.clientID.Is(t.ClientID) {
@@ -198,6 +205,9 @@ func (c *claims) readAnswer(is *issuer, a *Answer) (times, error) {
 	if c.tokenUse != "" && !isAnyOf(c.tokenUse, "access", "access_token") {
 		return t, refuse(ErrType, "token_use")
 	}
+	if c.username != "" && c.username.Kind() != strictjson.String {
+		return t, refuse(ErrClaim, "username")
+	}
 	if c.cnf != "" {
 		return t, refuse(ErrBound, "")
 	}
@@ -224,6 +234,9 @@ func (c *claims) readAnswer(is *issuer, a *Answer) (times, error) {
 		if _, ok := is.named(c.aud); !ok {
 			return t, refuse(ErrClaim, "aud")
 		}
+		if list, ok := c.aud.Texts(); ok && len(list) == 0 {
+			c.aud = "" // how ory/hydra says that there is none
+		}
 	}
 	loose := *is
 	loose.allowNoSubject = true
@@ -239,13 +252,7 @@ func isAnyOf(v strictjson.Value, list ...string) bool {
 // checkAnsweredAudience finds out whether an answer is about a token for this
 // service.
 func (c *claims) checkAnsweredAudience(is *issuer, a *Answer) error {
-	if c.aud == "" && is.introspection.InsecureNoAudience {
-		return nil
-	}
-	if c.aud != "" && is.audienceClaim == "" && !is.anyAudience {
-		if named, _ := is.named(c.aud); !named {
-			return refuse(ErrAudience, "")
-		}
+	if c.aud == "" && is.audienceClaim == "" && is.introspection.InsecureNoAudience {
 		return nil
 	}
 	return c.checkAudience(is, a.Claims)
@@ -268,13 +275,17 @@ func (v *Verifier) judgeOpaque(ctx context.Context, q *Query) (*Token, error) {
 
 // judgeUnverified judges a JWT whose signature cannot be checked, because there
 // is no key set of its issuer. What the server says must not contradict it, and
-// counts alone: nobody has verified the rest.
+// counts alone: nobody has verified the rest. If it does not say for whom the
+// token is and whose, the token cannot be judged: with keys it might be good.
 func (v *Verifier) judgeUnverified(ctx context.Context, is *issuer, p *parsed, q *Query) (*Token, error) {
 	a, err := is.introspection.Introspector.Introspect(ctx, q)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	j := is.judgeAnswer(a)
+	if j.silent {
+		return nil, unavailable(errNoKeySet)
+	}
 	if j.err == nil {
 		claimed, err := p.claims.token(is, p.payload)
 		if err != nil {
@@ -304,10 +315,11 @@ func (is *issuer) judgeAnswer(a *Answer) *judgement {
 		return j
 	}
 	if c.sub == "" && !is.allowNoSubject {
-		j.err = refuse(ErrClaim, "sub")
+		j.err, j.silent = refuse(ErrClaim, "sub"), true
 		return j
 	}
 	if j.err = c.checkAnsweredAudience(is, a); j.err != nil {
+		j.silent = c.aud == ""
 		return j
 	}
 	if j.token, j.err = c.token(is, a.Claims); j.err != nil {
@@ -343,6 +355,9 @@ func merge(token, answer string) string {
 		if !slices.Contains(own, name) {
 			add(name, value)
 		}
+	}
+	if taken["scope"] || taken["scp"] { // two names of one thing
+		taken["scope"], taken["scp"] = true, true
 	}
 	for name, value := range strictjson.Value(strings.TrimSpace(token)).Members() {
 		if !taken[name] {
