@@ -92,7 +92,7 @@ func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
 	}
 	ctx := r.Context()
 	id, _ := ctx.Value(identityKey{}).(*identity)
-	if id == nil || id.auth != a || id.credentials != token || g.ask.fresh && !id.fresh || !a.verifier.Now().Before(id.token.Expiry.Add(a.verifier.Leeway())) {
+	if id == nil || id.auth != a || id.credentials != token || g.ask.fresh && !id.fresh || a.expired(id.token) {
 		var f *Refusal
 		if id, f = a.identify(ctx, token, g.ask.fresh); f != nil {
 			return nil, f
@@ -105,6 +105,12 @@ func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
 		}
 	}
 	return id, nil
+}
+
+// expired reports whether a token that was good has expired meanwhile. One that
+// is no JWT need not have an expiry.
+func (a *Auth) expired(t *verify.Token) bool {
+	return !t.Expiry.IsZero() && !a.verifier.Now().Before(t.Expiry.Add(a.verifier.Leeway()))
 }
 
 // identify verifies the token and resolves its user.

@@ -288,7 +288,14 @@ func Any(any ...Requirement) Requirement {
 			}
 			return first
 		},
-		ask: any[0].tell,
+		ask: func(a *ask) {
+			any[0].tell(a)
+			for _, q := range any[1:] {
+				var o ask
+				q.tell(&o)
+				a.fresh = a.fresh || o.fresh // it is met because the guard asks
+			}
+		},
 	}
 }
 
