@@ -72,7 +72,6 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 	v := s.view.Load()
 	p := &s.plan
 	p.fetching = nil
-	changed := false
 	switch {
 	case s.closed || s.ctx.Err() != nil:
 		err, out = errClosed, nil
@@ -96,7 +95,6 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 		} else {
 			out.set = out.set.Succeed(v.set)
 		}
-		changed = v.set != out.set
 		s.view.Store(&view{set: out.set, fetched: began, until: began.Add(s.config.MaxStale)})
 		p.succeeded(began, now, min(out.lifetime, s.config.MaxStale))
 		s.noteSuccess(v, now, began, out, &logs)
@@ -108,7 +106,7 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 	close(a.done)
 	logs.write(s)
 	if out != nil && s.config.Snapshot != "" {
-		s.saveSnapshot(out, began, changed)
+		s.saveSnapshot(out, began)
 	}
 }
 

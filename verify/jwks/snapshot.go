@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bearerkit/bearerkit/internal/strictjson"
@@ -30,9 +31,15 @@ const maxSnapshot = 2 * maxBody
 // A snapshotFile holds the last good keys of one issuer. It is a JWK Set with
 // two members more: whose keys they are, and when the issuer confirmed them.
 type snapshotFile struct {
-	path    string
-	issuer  string
-	written time.Time // the last time that was written
+	path   string
+	issuer string
+
+	// The source's lock guards the rest.
+	set     *verify.KeySet // what is in the file; nil if there is none that could be read
+	written time.Time      // the last time that was written; zero if it could not be
+	next    *outcome       // what to write
+	nextAt  time.Time
+	saving  time.Time // since when a goroutine writes; zero if none does
 }
 
 func checkSnapshotPath(path string) string {
@@ -64,28 +71,75 @@ func (s *Source) loadSnapshot(now time.Time, logs *logs) *view {
 		s.noteSnapshot(err, logs)
 		return nil
 	}
-	s.report.fromSnapshot = true
+	s.snapshot.set, s.report.fromSnapshot = set, true
 	logs.add(slog.LevelInfo, "key set read from the snapshot", "file", s.config.Snapshot, "confirmed", at, keyIDs("keys", set.IDs()))
 	return &view{set: set, fetched: at, until: at.Add(s.config.MaxStale), err: errStarting}
 }
 
-// saveSnapshot writes a confirmed set, if it has changed or it is time.
-func (s *Source) saveSnapshot(out *outcome, at time.Time, changed bool) {
-	interval := min(snapshotInterval, s.config.MaxStale/4)
-	if !changed && !s.snapshot.written.IsZero() && at.Sub(s.snapshot.written) < interval {
+// saveSnapshot has a confirmed set written, if it has changed or it is time, and
+// does not wait for it: a disk that hangs must not keep the issuer unasked.
+func (s *Source) saveSnapshot(out *outcome, at time.Time) {
+	var logs logs
+	defer func() { logs.write(s) }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &s.snapshot
+	if f.set == out.set && at.Sub(f.written) < min(snapshotInterval, s.config.MaxStale/4) {
 		return
 	}
-	err := s.snapshot.save(out.keys, at)
-	if err == nil {
-		s.snapshot.written = at
-		// It would be refused at the next start: better to know now.
-		err = checkPrivateDir(s.config.Snapshot)
+	f.next, f.nextAt = out, at
+	switch {
+	case f.saving.IsZero():
+		f.saving = at
+		go s.writeSnapshots()
+	case at.Sub(f.saving) > fetchTimeout:
+		s.noteSnapshot(errSlowDisk, &logs)
 	}
+}
+
+var errSlowDisk = errors.New("cannot be written: the disk does not answer")
+
+// writeSnapshots writes the newest set that is to be written, until there is
+// none. Nobody waits for it, not even Close.
+func (s *Source) writeSnapshots() {
+	f := &s.snapshot
 	s.mu.Lock()
-	var logs logs
-	s.noteSnapshot(err, &logs)
+	for f.next != nil {
+		out, at, set := f.next, f.nextAt, f.set
+		f.next, f.saving = nil, at
+		s.mu.Unlock()
+		err := f.save(out.keys, at)
+		if err == nil {
+			set = out.set
+			// It would be refused at the next start: better to know now.
+			err = checkPrivateDir(f.path)
+		} else {
+			at = time.Time{} // to be tried again with the next good answer
+			// Without the name that os.CreateTemp made up: a fault that
+			// lasts is one line in the log.
+			for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+				err = cause
+			}
+			err = fmt.Errorf("cannot be written: %w", err)
+			if set != out.set {
+				// No file is safer than one with a key that has been withdrawn.
+				if e := os.Remove(f.path); e == nil || errors.Is(e, os.ErrNotExist) {
+					set = nil
+				} else {
+					err = fmt.Errorf("%w; nor can the old one be removed: %w", err, e)
+				}
+			}
+		}
+		s.mu.Lock()
+		f.set, f.written = set, at
+		var logs logs
+		s.noteSnapshot(err, &logs)
+		s.mu.Unlock()
+		logs.write(s)
+		s.mu.Lock()
+	}
+	f.saving = time.Time{}
 	s.mu.Unlock()
-	logs.write(s)
 }
 
 // load reads the file, if it can be trusted: whoever can write it decides whose
@@ -186,24 +240,24 @@ func (f *snapshotFile) save(keys []verify.Key, at time.Time) (err error) {
 	for _, k := range keys {
 		j, err := encodeKey(k)
 		if err != nil {
-			return fmt.Errorf("cannot be written: %w", err)
+			return err
 		}
 		doc.Keys = append(doc.Keys, j)
 	}
 	data, err := json.Marshal(doc)
 	if err != nil {
-		return fmt.Errorf("cannot be written: %w", err)
+		return err
 	}
-	dir := filepath.Dir(f.path)
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(f.path)+".*")
+	dir, prefix := filepath.Dir(f.path), "."+filepath.Base(f.path)+"."
+	removeLeftovers(dir, prefix)
+	temp, err := os.CreateTemp(dir, prefix+"*")
 	if err != nil {
-		return fmt.Errorf("cannot be written: %w", err)
+		return err
 	}
 	defer func() {
 		if err != nil {
 			temp.Close()
 			os.Remove(temp.Name())
-			err = fmt.Errorf("cannot be written: %w", err)
 		}
 	}()
 	if _, err = temp.Write(append(data, '\n')); err != nil {
@@ -223,4 +277,18 @@ func (f *snapshotFile) save(keys []verify.Key, at time.Time) (err error) {
 		d.Close()
 	}
 	return nil
+}
+
+// removeLeftovers removes what crashes have left of earlier saves.
+func removeLeftovers(dir, prefix string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), prefix)
+		if ours = ours && strings.Trim(number, "0123456789") == ""; !ours {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }

@@ -34,8 +34,9 @@ type Config struct {
 	// Snapshot is the path of a file that holds the last good keys, public as
 	// they are, so that a restart during an outage of the issuer can serve at
 	// once. The source writes it, replacing it as a whole, and reads it once
-	// when it starts. Neither the file nor its directory may be owned or
-	// writable by another user. Default: none.
+	// when it starts; where it cannot write a changed set, it removes the old
+	// one. Neither the file nor its directory may be owned or writable by
+	// another user. Default: none.
 	Snapshot string
 	// InsecureHTTP allows http to hosts other than this one: whoever is on
 	// the way can then replace the keys and issue tokens.
@@ -94,7 +95,7 @@ type Source struct {
 	report report
 
 	fetcher  *fetcher        // the refresher's own
-	snapshot snapshotFile    // the refresher's own, once it runs
+	snapshot snapshotFile    // its mutable part is guarded by mu
 	own      *http.Transport // to be closed in the end; may be nil
 }
 
