@@ -2,6 +2,8 @@ package middleware
 
 import (
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -69,8 +71,8 @@ func Cookie(name string) CredentialSource {
 }
 
 // FormParameter is the access_token parameter of a form-encoded request body
-// (RFC 6750 section 2.2). It reads the body of requests with a form, so that
-// handlers have to use r.PostForm afterwards.
+// (RFC 6750 section 2.2). It reads the body of requests with a form: handlers
+// find the form where http.Request.ParseForm puts it, and no body.
 func FormParameter() CredentialSource {
 	return CredentialSource{"body", func(r *http.Request) (string, presence) {
 		mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
@@ -78,7 +80,13 @@ func FormParameter() CredentialSource {
 			!strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
 			return "", absent
 		}
-		if err := r.ParseForm(); err != nil {
+		// The body alone: what is wrong with the query is between the client
+		// and the handler, whose own ParseForm goes on from here.
+		body := r.WithContext(r.Context())
+		body.URL = nil
+		err := body.ParseForm()
+		r.PostForm = body.PostForm
+		if err != nil {
 			return "", malformed
 		}
 		return parameter(r.PostForm["access_token"])
@@ -94,9 +102,35 @@ func InsecureQueryParameter() CredentialSource {
 		if !strings.Contains(r.URL.RawQuery, "access_token") && !strings.Contains(r.URL.RawQuery, "%") {
 			return "", absent // the usual case, without parsing
 		}
-		return parameter(r.URL.Query()["access_token"])
+		values, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil && mayHideToken(r.URL.RawQuery) {
+			return "", malformed
+		}
+		return parameter(values["access_token"])
 	}}
 }
+
+// mayHideToken reports whether somebody else who reads the query, one that
+// cannot be parsed, may find an access_token where it is broken.
+func mayHideToken(query string) bool {
+	broken := false
+	for pair := range strings.SplitSeq(query, "&") {
+		if _, err := url.ParseQuery(pair); err == nil {
+			continue
+		}
+		broken = true
+		readable := escape.ReplaceAllStringFunc(pair, func(s string) string {
+			s, _ = url.QueryUnescape(s)
+			return s
+		})
+		if strings.Contains(readable, "access_token") {
+			return true
+		}
+	}
+	return !broken // too long a query, of which nothing was parsed
+}
+
+var escape = regexp.MustCompile("%[0-9A-Fa-f]{2}")
 
 func parameter(values []string) (string, presence) {
 	switch len(values) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,18 @@ func TestCredentialSources(t *testing.T) {
 		return r
 	}
 	const urlencoded = "application/x-www-form-urlencoded"
+	broken := func(method, body string) *http.Request {
+		r := form(method, urlencoded, body)
+		r.URL.RawQuery = "q=100%&a;b&c=d"
+		if body == "" {
+			r.Header.Set("Authorization", "Bearer "+tok)
+		}
+		return r
+	}
+	long, ofLong := strings.Repeat("&x", 10_000), 400
+	if _, err := url.ParseQuery(long); err == nil {
+		ofLong = 200 // a version of Go without a bound
+	}
 	for name, c := range map[string]struct {
 		r    *http.Request
 		want int
@@ -131,6 +144,15 @@ func TestCredentialSources(t *testing.T) {
 		"query twice":                 {httptest.NewRequest("GET", "/?access_token="+tok+"&access_token="+tok, nil), 400},
 		"query, empty":                {httptest.NewRequest("GET", "/?access_token=", nil), 400},
 		"query of another name":       {httptest.NewRequest("GET", "/?token="+tok, nil), 401},
+		"query twice, undecodable":    {httptest.NewRequest("GET", "/?access_token="+tok+"&access_token=%zz", nil), 400},
+		"query twice, escaped name":   {httptest.NewRequest("GET", "/?access_token="+tok+"&access%5ftoken=%zz", nil), 400},
+		"query twice, semicolon":      {httptest.NewRequest("GET", "/?access_token="+tok+"&access_token=other;x", nil), 400},
+		"query behind a semicolon":    {httptest.NewRequest("GET", "/?access_token="+tok+"&x=y;access_token=other", nil), 400},
+		"query, undecodable":          {httptest.NewRequest("GET", "/?access_token=%zz", nil), 400},
+		"query too long":              {httptest.NewRequest("GET", "/?access_token="+tok+long, nil), ofLong},
+		"query broken elsewhere":      {httptest.NewRequest("GET", "/?access_token="+tok+"&q=100%&a;b", nil), 200},
+		"query broken, header":        {broken("GET", ""), 200},
+		"form, query broken":          {broken("POST", "access_token="+tok), 200},
 		"form":                        {form("POST", urlencoded, "access_token="+tok), 200},
 		"form, charset":               {form("PUT", urlencoded+"; charset=utf-8", "a=b&access_token="+tok), 200},
 		"form twice":                  {form("POST", urlencoded, "access_token="+tok+"&access_token="+tok), 400},
@@ -152,6 +174,16 @@ func TestCredentialSources(t *testing.T) {
 	admitted, f := auth.Require().Decide(r)
 	if f != nil || admitted.PostForm.Get("a") != "b" {
 		t.Errorf("the handler lost the form: %v", f)
+	}
+	// The handler's own ParseForm finds body and query, and what is wrong with
+	// the query.
+	r = broken("POST", "a=b&access_token="+tok)
+	admitted, f = auth.Require().Decide(r)
+	if f != nil {
+		t.Fatal(f)
+	}
+	if admitted.ParseForm() == nil || admitted.FormValue("a") != "b" || admitted.FormValue("c") != "d" {
+		t.Errorf("the handler's form is %v", admitted.Form)
 	}
 }
 
