@@ -182,6 +182,8 @@ func TestPoison(t *testing.T) {
 			}
 			issuer.Heal()
 			eventually(t, "ready again", func() bool { good(); return source.Health().State == jwks.StateReady })
+			// The line is written a moment after the state has changed.
+			eventually(t, "the log says so", func() bool { return strings.Contains(log.String(), "refreshed again") })
 			text := log.String()
 			for part, want := range map[string]int{"level=WARN": 1, "level=ERROR": 0, "refreshed again": 1} {
 				if n := strings.Count(text, part); n != want {
