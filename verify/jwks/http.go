@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -83,10 +84,11 @@ func (e *fetchError) Error() string { return e.url + ": " + printable(e.cause.Er
 
 func (e *fetchError) Unwrap() error { return e.cause }
 
-// printable makes text that a stranger may have written fit for a log line.
+// printable makes text that a stranger may have written fit for a log line: no
+// control characters, nor any that turn text around.
 func printable(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+		if !unicode.IsPrint(r) || r == '\uFFFD' {
 			return '?'
 		}
 		return r
