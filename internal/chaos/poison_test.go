@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -265,7 +266,10 @@ func TestSnapshot(t *testing.T) {
 			write(t, other, file)
 			return jwks.Config{}
 		},
-		"too old":             func(t *testing.T, dir, file string) jwks.Config { return jwks.Config{MaxStale: time.Nanosecond} },
+		"too old": func(t *testing.T, dir, file string) jwks.Config {
+			os.WriteFile(file, regexp.MustCompile(`"time":"[^"]*"`).ReplaceAll(text, []byte(`"time":"2020-01-02T03:04:05Z"`)), 0o600)
+			return jwks.Config{}
+		},
 		"writable by others":  func(t *testing.T, dir, file string) jwks.Config { os.Chmod(file, 0o666); return jwks.Config{} },
 		"writable directory":  func(t *testing.T, dir, file string) jwks.Config { os.Chmod(dir, 0o777); return jwks.Config{} },
 		"owned by another":    func(t *testing.T, dir, file string) jwks.Config { chown(t, file); return jwks.Config{} },

@@ -29,7 +29,7 @@ type Config struct {
 	// Default: one of the source's own.
 	Client *http.Client
 	// MaxStale is how long a key set serves after the issuer has confirmed it
-	// for the last time. Default: 24 h.
+	// for the last time; a second at least. Default: 24 h.
 	MaxStale time.Duration
 	// Snapshot is the path of a file that holds the last good keys, public as
 	// they are, so that a restart during an outage of the issuer can serve at
@@ -138,8 +138,8 @@ func (s *Source) Bind(issuer string) error {
 			bad.add("Issuer", "%q has a query: it can have no metadata (RFC 8414 section 2); set URL", name)
 		}
 	}
-	if c.MaxStale < 0 {
-		bad.add("MaxStale", "%v is negative", c.MaxStale)
+	if c.MaxStale != 0 && c.MaxStale < time.Second {
+		bad.add("MaxStale", "%v is less than a second: a set would be too old before it can be refreshed", c.MaxStale)
 	}
 	if c.Snapshot != "" {
 		if problem := checkSnapshotPath(c.Snapshot); problem != "" {
@@ -149,7 +149,9 @@ func (s *Source) Bind(issuer string) error {
 	if err := bad.join(); err != nil {
 		return err
 	}
-	s.issuer = issuer
+	if s.issuer == "" { // else it is read already, without the lock
+		s.issuer = issuer
+	}
 	return nil
 }
 
