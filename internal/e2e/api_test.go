@@ -74,6 +74,7 @@ type answer struct {
 	status      int
 	challenge   string // WWW-Authenticate, all of them
 	cache       string // Cache-Control
+	retry       string // Retry-After
 	contentType string
 	body        string
 }
@@ -112,6 +113,7 @@ func ask(t *testing.T, method, url, token string) answer {
 		status:      w.StatusCode,
 		challenge:   strings.Join(w.Header.Values("WWW-Authenticate"), "\n"),
 		cache:       w.Header.Get("Cache-Control"),
+		retry:       w.Header.Get("Retry-After"),
 		contentType: w.Header.Get("Content-Type"),
 		body:        string(body),
 	}

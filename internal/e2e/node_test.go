@@ -26,13 +26,21 @@ const nodeDir = "node"
 // A session is what a person and two machines were given by each of the
 // authorization servers. node/signin.js prints it.
 type session struct {
-	Resource      string             `json:"resource"`
-	OtherResource string             `json:"other_resource"`
-	Scope         string             `json:"scope"`
-	User          string             `json:"user"`
-	ClientID      string             `json:"client_id"`
-	MachineID     string             `json:"machine_id"`
-	Issuers       map[string]*issuer `json:"issuers"` // by algorithm
+	Resource       string             `json:"resource"`
+	OtherResource  string             `json:"other_resource"`
+	OpaqueResource string             `json:"opaque_resource"`
+	Scope          string             `json:"scope"`
+	User           string             `json:"user"`
+	ClientID       string             `json:"client_id"`
+	MachineID      string             `json:"machine_id"`
+	API            credentials        `json:"api"`      // of the API, in the header
+	FormAPI        credentials        `json:"form_api"` // and in the form
+	Issuers        map[string]*issuer `json:"issuers"`  // by algorithm
+}
+
+type credentials struct {
+	ID     string `json:"id"`
+	Secret string `json:"secret"`
 }
 
 type issuer struct {
@@ -41,19 +49,22 @@ type issuer struct {
 }
 
 type tokens struct {
-	Access          string `json:"access"` // with all scopes
-	ID              string `json:"id"`     // of the same sign-in, with a nonce
-	Refresh         string `json:"refresh"`
-	RefreshedAccess string `json:"refreshed_access"`
-	RefreshedID     string `json:"refreshed_id"`
-	ReaderAccess    string `json:"reader_access"` // orders:read alone
-	ReaderID        string `json:"reader_id"`     // without a nonce
-	ForeignAccess   string `json:"foreign_access"`
-	OpaqueAccess    string `json:"opaque_access"`
-	DPoPAccess      string `json:"dpop_access"`
-	Machine         string `json:"machine"`
-	DPoPMachine     string `json:"dpop_machine"`
-	MTLSMachine     string `json:"mtls_machine"`
+	Access          string   `json:"access"` // with all scopes
+	ID              string   `json:"id"`     // of the same sign-in, with a nonce
+	Refresh         string   `json:"refresh"`
+	RefreshedAccess string   `json:"refreshed_access"`
+	RefreshedID     string   `json:"refreshed_id"`
+	ReaderAccess    string   `json:"reader_access"` // orders:read alone
+	ReaderID        string   `json:"reader_id"`     // without a nonce
+	ForeignAccess   string   `json:"foreign_access"`
+	OpaqueAccess    string   `json:"opaque_access"`
+	DPoPAccess      string   `json:"dpop_access"`
+	Payments        []string `json:"payments"` // opaque and with an audience, of a sign-in each
+	PaymentsRefresh string   `json:"payments_refresh"`
+	PaymentsMachine string   `json:"payments_machine"`
+	Machine         string   `json:"machine"`
+	DPoPMachine     string   `json:"dpop_machine"`
+	MTLSMachine     string   `json:"mtls_machine"`
 }
 
 // signIn starts the authorization servers, which run until the test ends, and

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -27,6 +28,7 @@ const (
 	zitadelRedirect = "http://127.0.0.1/callback" // never fetched
 	zitadelMachine  = "orders-machine"
 	zitadelSecret   = "a secret that opens nothing but this test server"
+	zitadelAPI      = "orders-api" // asks about tokens
 )
 
 const audiencePrefix = "audience:"
@@ -35,6 +37,9 @@ const audiencePrefix = "audience:"
 // indicators, and its own products use scopes in their place.
 func audienceScope(api string) string { return audiencePrefix + api }
 
+// zitadelAPIKey signs the assertions with which the API proves itself.
+var zitadelAPIKey, _ = rsa.GenerateKey(rand.Reader, 2048)
+
 // startZitadel starts an authorization server on loopback and returns its
 // issuer identifier.
 func startZitadel(t *testing.T, alg jose.SignatureAlgorithm, key crypto.Signer) string {
@@ -42,9 +47,9 @@ func startZitadel(t *testing.T, alg jose.SignatureAlgorithm, key crypto.Signer) 
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	store := &store{alg: alg, key: key, requests: map[string]*authRequest{}, codes: map[string]string{}}
+	store := &store{alg: alg, key: key, requests: map[string]*authRequest{}, codes: map[string]string{}, tokens: map[string]issuedToken{}}
 	provider, err := op.NewProvider(
-		&op.Config{CryptoKey: [32]byte([]byte(rand.Text() + rand.Text())[:32]), CodeMethodS256: true},
+		&op.Config{CryptoKey: [32]byte([]byte(rand.Text() + rand.Text())[:32]), CodeMethodS256: true, AuthMethodPrivateKeyJWT: true},
 		store, op.StaticIssuer(server.URL),
 		op.WithAllowInsecure(), // http, on loopback
 		op.WithLogger(slog.New(slog.DiscardHandler)),
@@ -77,6 +82,15 @@ type store struct {
 	mu       sync.Mutex
 	requests map[string]*authRequest // by ID
 	codes    map[string]string       // to IDs
+	tokens   map[string]issuedToken  // by ID, until they are revoked
+}
+
+// An issuedToken is what introspection knows of an access token.
+type issuedToken struct {
+	subject, client string
+	audience        []string
+	scopes          []string
+	issued, expiry  time.Time
 }
 
 var _ op.ClientCredentialsStorage = (*store)(nil)
@@ -132,8 +146,59 @@ func (s *store) DeleteAuthRequest(_ context.Context, id string) error {
 	return nil
 }
 
-func (s *store) CreateAccessToken(context.Context, op.TokenRequest) (string, time.Time, error) {
-	return rand.Text(), time.Now().Add(10 * time.Minute), nil
+func (s *store) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, now := rand.Text(), time.Now()
+	k := issuedToken{r.GetSubject(), r.GetSubject(), r.GetAudience(), r.GetScopes(), now, now.Add(10 * time.Minute)}
+	if a, ok := r.(op.AuthRequest); ok {
+		k.client = a.GetClientID()
+	}
+	s.tokens[id] = k
+	return id, k.expiry, nil
+}
+
+// SetIntrospectionFromToken answers about a token whose signature the library
+// has checked. An error says that it is not active.
+func (s *store) SetIntrospectionFromToken(ctx context.Context, to *oidc.IntrospectionResponse, id, subject, asker string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.tokens[id]
+	if !ok || k.subject != subject || asker != zitadelAPI {
+		return errors.New("not active, or none of the asker's business")
+	}
+	to.Scope, to.ClientID, to.TokenType = k.scopes, k.client, oidc.BearerToken
+	to.Expiration, to.IssuedAt = oidc.FromTime(k.expiry), oidc.FromTime(k.issued)
+	to.Subject, to.Audience, to.Issuer, to.JWTID = k.subject, k.audience, op.IssuerFromContext(ctx), id
+	return nil
+}
+
+func (s *store) RevokeToken(_ context.Context, id, _, client string) *oidc.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tokens[id].client == client {
+		delete(s.tokens, id)
+	}
+	return nil
+}
+
+func (s *store) GetRefreshTokenInfo(context.Context, string, string) (string, string, error) {
+	return "", "", op.ErrInvalidRefreshToken // there are none
+}
+
+func (s *store) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
+	if id != zitadelAPI && id != zitadelMachine || secret != zitadelSecret {
+		return errors.New("no such client, or another secret")
+	}
+	return nil
+}
+
+// GetKeyByIDAndClientID has the key of the API's assertions (RFC 7523).
+func (s *store) GetKeyByIDAndClientID(_ context.Context, id, client string) (*jose.JSONWebKey, error) {
+	if id != "api-key" || client != zitadelAPI {
+		return nil, errors.New("no such key")
+	}
+	return &jose.JSONWebKey{Key: zitadelAPIKey.Public(), KeyID: id}, nil
 }
 
 // GetPrivateClaimsFromScopes adds the scope, which the library leaves out of

@@ -9,7 +9,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
-import { app, boundMachine, machine, otherResource, resource, scope, user } from './settings.js';
+import {
+  api, app, boundMachine, formAPI, machine, opaqueResource, otherResource, resource, scope, user,
+} from './settings.js';
 
 const certificate = process.env.CLIENT_CERTIFICATE;
 
@@ -17,7 +19,7 @@ const certificate = process.env.CLIENT_CERTIFICATE;
 // may have a path (RFC 8414 section 3.1).
 const servers = [
   { alg: 'RS256', path: '' },
-  { alg: 'ES256', path: '/tenants/es' },
+  { alg: 'ES256', path: '/tenants/es', signsIntrospection: true }, // RFC 9701
   { alg: 'EdDSA', path: '' },
   { alg: 'Ed25519', path: '/ed' },
 ];
@@ -39,7 +41,7 @@ function keys(alg) {
   ];
 }
 
-function configuration(alg) {
+function configuration(alg, signsIntrospection = false) {
   const client = (id, more) => ({
     client_id: id,
     id_token_signed_response_alg: alg,
@@ -52,6 +54,12 @@ function configuration(alg) {
     response_types: [],
     ...more,
   });
+  // It gets no tokens, it asks about them.
+  const asker = (credentials, more) => service(credentials, {
+    grant_types: [],
+    ...(signsIntrospection && { introspection_signed_response_alg: alg }),
+    ...more,
+  });
   return {
     jwks: { keys: keys(alg) },
     clients: [
@@ -62,6 +70,8 @@ function configuration(alg) {
         response_types: ['code'],
       }),
       service(machine),
+      asker(api),
+      asker(formAPI, { token_endpoint_auth_method: 'client_secret_post' }),
       ...(certificate ? [service(boundMachine, { tls_client_certificate_bound_access_tokens: true })] : []),
     ],
     scopes: ['openid', 'offline_access', ...scope.split(' ')],
@@ -74,6 +84,9 @@ function configuration(alg) {
       clientCredentials: { enabled: true },
       encryption: { enabled: true }, // a key for it is in the set, for the kit to pass over
       dPoP: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      jwtIntrospection: { enabled: signsIntrospection },
+      revocation: { enabled: true, allowedPolicy: (_, { clientId }, token) => token.clientId === clientId },
       mTLS: {
         enabled: certificate !== undefined,
         certificateBoundAccessTokens: certificate !== undefined,
@@ -84,6 +97,9 @@ function configuration(alg) {
         defaultResource: () => undefined,
         useGrantedResource: () => false,
         getResourceServerInfo: (_, indicator) => {
+          if (indicator === opaqueResource) {
+            return { scope, audience: indicator, accessTokenFormat: 'opaque' };
+          }
           if (indicator !== resource && indicator !== otherResource) {
             throw new Error(`unknown resource ${indicator}`);
           }
@@ -95,11 +111,11 @@ function configuration(alg) {
 }
 
 const issuers = {};
-for (const { alg, path } of servers) {
+for (const { alg, path, signsIntrospection } of servers) {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   issuers[alg] = `http://127.0.0.1:${server.address().port}${path}`;
-  const provider = new Provider(issuers[alg], configuration(alg));
+  const provider = new Provider(issuers[alg], configuration(alg, signsIntrospection));
   for (const event of ['server_error', 'authorization.error', 'grant.error']) {
     provider.on(event, (_, err) => console.error(`${alg}: ${event}:`, err));
   }

@@ -4,7 +4,9 @@
 import { text } from 'node:stream/consumers';
 import * as oidc from 'openid-client';
 import { Browser } from './browser.js';
-import { app, boundMachine, machine, otherResource, resource, scope, user } from './settings.js';
+import {
+  api, app, boundMachine, formAPI, machine, opaqueResource, otherResource, resource, scope, user,
+} from './settings.js';
 
 const { issuers } = JSON.parse(await text(process.stdin));
 
@@ -49,11 +51,17 @@ async function tokens(alg, issuer) {
   const reader = await signIn(config, { resource, scope: 'openid orders:read' });
   const foreign = await signIn(config, { resource: otherResource, scope: `openid ${scope}` });
   const opaque = await signIn(config, { scope: 'openid' });
+  // A sign-in each: to revoke a token ends the grant behind it.
+  const payments = [];
+  for (let i = 0; i < 3; i += 1) {
+    payments.push(await signIn(config, { resource: opaqueResource, scope: `openid offline_access ${scope}` }));
+  }
   const bound = await signIn(config, { resource, scope: `openid ${scope}`, DPoP: await dpop(config) });
 
   const machineConfig = await discover(issuer, machine, alg);
   const credentials = { resource, scope };
   const service = await oidc.clientCredentialsGrant(machineConfig, credentials);
+  const paymentsService = await oidc.clientCredentialsGrant(machineConfig, { ...credentials, resource: opaqueResource });
   const boundService = await oidc.clientCredentialsGrant(machineConfig, credentials, { DPoP: await dpop(machineConfig) });
   const certified = process.env.CLIENT_CERTIFICATE
     && await oidc.clientCredentialsGrant(await discover(issuer, boundMachine, alg), credentials);
@@ -68,6 +76,9 @@ async function tokens(alg, issuer) {
     reader_id: reader.id_token,
     foreign_access: foreign.access_token,
     opaque_access: opaque.access_token,
+    payments: payments.map((p) => p.access_token),
+    payments_refresh: payments[0].refresh_token,
+    payments_machine: paymentsService.access_token,
     dpop_access: bound.access_token,
     machine: service.access_token,
     dpop_machine: boundService.access_token,
@@ -81,9 +92,12 @@ const entries = await Promise.all(
 console.log(JSON.stringify({
   resource,
   other_resource: otherResource,
+  opaque_resource: opaqueResource,
   scope,
   user,
   client_id: app.id,
   machine_id: machine.id,
+  api,
+  form_api: formAPI,
   issuers: Object.fromEntries(entries),
 }));
