@@ -1,0 +1,199 @@
+package introspect_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/introspect"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const issuerURL = "https://issuer.example"
+
+// newIssuer makes an issuer without a network; in a bubble its delays are in
+// fake time.
+func newIssuer(t testing.TB) *verifytest.Server {
+	t.Helper()
+	s := verifytest.NewInMemory(issuerURL)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func basic() introspect.Auth { return introspect.Basic(verifytest.ClientID, verifytest.ClientSecret) }
+
+// open makes a source that asks an issuer, bound to it.
+func open(t testing.TB, issuer *verifytest.Server, edit func(*introspect.Config)) *introspect.Source {
+	t.Helper()
+	s := introspect.New(config(issuer, edit))
+	if err := s.Bind(issuer.Issuer(), nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func config(issuer *verifytest.Server, edit func(*introspect.Config)) introspect.Config {
+	c := introspect.Config{
+		Auth: basic(), URL: issuer.URL(verifytest.Introspection), Client: issuer.Client(), Logger: slog.New(slog.DiscardHandler),
+	}
+	if edit != nil {
+		edit(&c)
+	}
+	return c
+}
+
+// verifier makes a verifier with the issuer's keys at hand that asks it.
+func verifier(t testing.TB, issuer *verifytest.Server, always bool, edit func(*introspect.Config)) (*verify.Verifier, *introspect.Source) {
+	t.Helper()
+	s := introspect.New(config(issuer, edit))
+	var keys []verify.Key
+	for _, k := range issuer.Keys() {
+		keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
+	}
+	v, err := verify.New(verify.Config{
+		Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
+		Introspection: &verify.Introspection{Introspector: s, Always: always},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { v.Close() })
+	return v, s
+}
+
+func query(token string) *verify.Query {
+	return &verify.Query{Token: token, Digest: sha256.Sum256([]byte(token))}
+}
+
+func fresh(token string) *verify.Query {
+	q := query(token)
+	q.Fresh = true
+	return q
+}
+
+func known(token string) *verify.Query {
+	q := query(token)
+	q.Known = true
+	return q
+}
+
+// ask demands an answer.
+func ask(t testing.TB, s *introspect.Source, q *verify.Query) *verify.Answer {
+	t.Helper()
+	a, err := s.Introspect(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// fail demands that there is none.
+func fail(t testing.TB, s *introspect.Source, q *verify.Query) error {
+	t.Helper()
+	a, err := s.Introspect(context.Background(), q)
+	if err == nil || a != nil {
+		t.Fatalf("answer %+v, error %v", a, err)
+	}
+	return err
+}
+
+// accept and refuse demand what a verifier says.
+func accept(t testing.TB, v *verify.Verifier, token string) *verify.Token {
+	t.Helper()
+	got, err := v.Verify(context.Background(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func refuse(t testing.TB, err error, want verify.Reason) {
+	t.Helper()
+	var e *verify.Error
+	if !errors.As(err, &e) || e.Reason != want {
+		t.Fatalf("%v, want %q", err, string(want))
+	}
+}
+
+// A record is a request that an endpoint got.
+type record struct {
+	form   url.Values
+	header http.Header
+}
+
+// A recorder is a fault that only looks on.
+type recorder struct {
+	mu  sync.Mutex
+	log []record
+}
+
+func (r *recorder) fault(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_ = req.ParseForm()
+		r.mu.Lock()
+		r.log = append(r.log, record{req.PostForm, req.Header.Clone()})
+		r.mu.Unlock()
+		next.ServeHTTP(w, req)
+	})
+}
+
+// records returns the requests since the last call.
+func (r *recorder) records() []record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	log := r.log
+	r.log = nil
+	return log
+}
+
+// says answers with JSON.
+func says(body string) verifytest.Fault { return verifytest.Body("application/json", body) }
+
+// logBuffer collects log records.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *logBuffer) lines() int { return strings.Count(b.String(), "\n") }
+
+func (b *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
+// eventually waits for a condition, in real time.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
