@@ -27,3 +27,16 @@ var All = []Contender{
 	{"hashicorp/cap", hashicorpCap},
 	{"auth0/go-jwt-middleware v3", auth0},
 }
+
+// Decoding are the same with the claims decoded into a struct of the caller's,
+// as the library has it done. Those that make a map or an object of all claims
+// in any case are in there as they are.
+var Decoding = []Contender{
+	{"bearerkit", kitDecoding},
+	{"keyfunc + golang-jwt", keyfuncGolangJWTDecoding},
+	{"go-oidc", goOIDCDecoding},
+	{"zitadel/oidc", zitadel},
+	{"jwx v3", jwx},
+	{"hashicorp/cap", hashicorpCap},
+	{"auth0/go-jwt-middleware v3", auth0},
+}

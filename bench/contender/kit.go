@@ -2,14 +2,15 @@ package contender
 
 import (
 	"context"
-	"errors"
 
 	"github.com/bearerkit/bearerkit/bench/token"
 	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
+// kit verifies every token anew, as the peers do.
 func kit(_ context.Context, is *token.Issuer) (Verify, error) {
-	v, err := NewKit(is)
+	v, err := NewKit(is, verify.NoCache)
 	if err != nil {
 		return nil, err
 	}
@@ -19,25 +20,38 @@ func kit(_ context.Context, is *token.Issuer) (Verify, error) {
 	}, nil
 }
 
-// NewKit sets a verifier up for the tokens of one issuer.
-func NewKit(is *token.Issuer) (*verify.Verifier, error) {
-	set, skipped := verify.NewKeySet([]verify.Key{{ID: is.KeyID, Algorithm: is.Algorithm, Public: is.Public}})
-	if len(skipped) > 0 {
-		return nil, errors.New(skipped[0].String())
+func kitDecoding(_ context.Context, is *token.Issuer) (Verify, error) {
+	v, err := NewKit(is, verify.NoCache)
+	if err != nil {
+		return nil, err
 	}
-	return verify.New(verify.Config{
-		Issuer:     token.IssuerURL,
-		Audience:   []string{token.Audience},
-		Keys:       fixed{set},
-		Algorithms: []string{is.Algorithm},
-	})
+	return func(ctx context.Context, raw string) error {
+		t, err := v.Verify(ctx, raw)
+		if err != nil {
+			return err
+		}
+		var c token.Claims
+		return t.Claims(&c)
+	}, nil
 }
 
-// fixed is a key source whose set never changes.
-type fixed struct{ set *verify.KeySet }
+// NewKit sets a verifier up for the tokens of one issuer, with a cache of a size.
+func NewKit(is *token.Issuer, cacheSize int) (*verify.Verifier, error) {
+	return verify.New(KitConfig(is, cacheSize))
+}
 
-func (f fixed) Bind(string) error               { return nil }
-func (f fixed) KeySet() (*verify.KeySet, error) { return f.set, nil }
-func (f fixed) Refresh(context.Context, verify.Demand) (*verify.KeySet, error) {
-	return f.set, nil
+// KitConfig is what NewKit makes a verifier of.
+func KitConfig(is *token.Issuer, cacheSize int) verify.Config {
+	return verify.Config{
+		Issuer:     token.IssuerURL,
+		Audience:   []string{token.Audience},
+		Keys:       jwks.Static(KitKey(is)),
+		Algorithms: []string{is.Algorithm},
+		CacheSize:  cacheSize,
+	}
+}
+
+// KitKey is the issuer's key.
+func KitKey(is *token.Issuer) verify.Key {
+	return verify.Key{ID: is.KeyID, Algorithm: is.Algorithm, Public: is.Public}
 }

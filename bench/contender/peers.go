@@ -26,27 +26,67 @@ func keyfuncGolangJWT(ctx context.Context, is *token.Issuer) (Verify, error) {
 	if err != nil {
 		return nil, err
 	}
-	parser := jwt.NewParser(
-		jwt.WithValidMethods([]string{is.Algorithm}),
-		jwt.WithIssuer(token.IssuerURL),
-		jwt.WithAudience(token.Audience),
-		jwt.WithExpirationRequired(),
-	)
+	parser := golangJWT(is)
 	return func(_ context.Context, raw string) error {
 		_, err := parser.Parse(raw, keys.Keyfunc)
 		return err
 	}, nil
 }
 
+func golangJWT(is *token.Issuer) *jwt.Parser {
+	return jwt.NewParser(
+		jwt.WithValidMethods([]string{is.Algorithm}),
+		jwt.WithIssuer(token.IssuerURL),
+		jwt.WithAudience(token.Audience),
+		jwt.WithExpirationRequired(),
+	)
+}
+
+func keyfuncGolangJWTDecoding(ctx context.Context, is *token.Issuer) (Verify, error) {
+	keys, err := keyfunc.NewDefaultCtx(ctx, []string{is.JWKSURL})
+	if err != nil {
+		return nil, err
+	}
+	type claims struct {
+		jwt.RegisteredClaims        // seven of the twelve
+		ClientID             string `json:"client_id"`
+		Org                  string `json:"org_id"`
+		Session              string `json:"sid"`
+		Scope                string `json:"scope"`
+		AuthTime             int64  `json:"auth_time"`
+	}
+	parser := golangJWT(is)
+	return func(_ context.Context, raw string) error {
+		_, err := parser.ParseWithClaims(raw, &claims{}, keys.Keyfunc)
+		return err
+	}, nil
+}
+
 func goOIDC(ctx context.Context, is *token.Issuer) (Verify, error) {
-	v := oidc.NewVerifier(token.IssuerURL, oidc.NewRemoteKeySet(ctx, is.JWKSURL), &oidc.Config{
-		ClientID:             token.Audience,
-		SupportedSigningAlgs: []string{is.Algorithm},
-	})
+	v := oidcVerifier(ctx, is)
 	return func(ctx context.Context, raw string) error {
 		_, err := v.Verify(ctx, raw)
 		return err
 	}, nil
+}
+
+func goOIDCDecoding(ctx context.Context, is *token.Issuer) (Verify, error) {
+	v := oidcVerifier(ctx, is)
+	return func(ctx context.Context, raw string) error {
+		t, err := v.Verify(ctx, raw)
+		if err != nil {
+			return err
+		}
+		var c token.Claims
+		return t.Claims(&c)
+	}, nil
+}
+
+func oidcVerifier(ctx context.Context, is *token.Issuer) *oidc.IDTokenVerifier {
+	return oidc.NewVerifier(token.IssuerURL, oidc.NewRemoteKeySet(ctx, is.JWKSURL), &oidc.Config{
+		ClientID:             token.Audience,
+		SupportedSigningAlgs: []string{is.Algorithm},
+	})
 }
 
 // zitadel's verifier of access tokens leaves the audience to its caller.
