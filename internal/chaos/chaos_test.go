@@ -68,9 +68,7 @@ type world struct {
 	hung     bool      // it let fetches hang
 	hangs    time.Time // until when one may still do so
 	current  *credential
-	// budget is what is left of the service's, at the least.
-	budget   int
-	refilled time.Time
+	spent    []time.Time // when fetches may have been asked for
 
 	answers  sync.Map // "kind status" → *atomic.Int64
 	failures atomic.Int64
@@ -84,7 +82,7 @@ func TestChaos(t *testing.T) {
 	framework := frameworks[r.IntN(len(frameworks))]
 	t.Logf("-chaos.seed=%d -chaos.for=%v on %s", *seed, *length, framework)
 
-	w := &world{t: t, issuer: verifytest.NewServer(), start: time.Now(), budget: 3, refilled: time.Now()}
+	w := &world{t: t, issuer: verifytest.NewServer(), start: time.Now()}
 	defer w.issuer.Close()
 	w.issuer.SetHeader(verifytest.JWKS, "Cache-Control", fmt.Sprintf("max-age=%d", int(maxAge/time.Second)))
 	w.publish(w.issuer.Rotate())
@@ -206,7 +204,7 @@ func (w *world) broken(format string, args ...any) {
 func (w *world) publish(k *verifytest.Key) {
 	c := &credential{key: k, published: time.Now(), sameKid: w.current != nil && w.current.key.ID == k.ID}
 	c.token = w.issuer.Token(verifytest.Claims{"exp": time.Now().Add(time.Hour).Unix()}, verifytest.WithKey(k))
-	c.prompt = w.spend(1) // its first token may ask for a fetch
+	c.prompt = w.spend() // its first token may ask for a fetch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.current = c
@@ -219,22 +217,24 @@ func (w *world) settled() (since time.Time, well bool) {
 	return w.illUntil, !w.ill
 }
 
-// spend records that n fetches may have been asked for, and reports whether the
-// budget had one left for the first: two, and one more each ten seconds. It
-// errs towards a spent budget: a scheduled refresh may have come first, and a
-// fetch that fails costs nothing.
-func (w *world) spend(n int) (affordable bool) {
+// spend records that a fetch may have been asked for, and reports whether the
+// service's budget is sure to have one left for it: two, and one more each ten
+// seconds. When the next one comes cannot be told from outside, since it depends
+// on which fetches were in fact asked for. But there is one if nobody has asked
+// for ten seconds, or only one has for twenty, or ever.
+func (w *world) spend() (affordable bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if refill := int(time.Since(w.refilled) / (10 * time.Second)); refill > 0 {
-		w.budget = min(w.budget+refill, 2)
-		w.refilled = w.refilled.Add(time.Duration(refill) * 10 * time.Second)
+	within := func(d time.Duration) (n int) {
+		for _, t := range w.spent {
+			if time.Since(t) <= d+slack {
+				n++
+			}
+		}
+		return n
 	}
-	affordable = w.budget > 0
-	if w.budget >= 2 {
-		w.refilled = time.Now() // a full budget gathers no more
-	}
-	w.budget = max(w.budget-n, 0)
+	affordable = within(10*time.Second) == 0 || within(20*time.Second) <= 1 || len(w.spent) <= 1
+	w.spent = append(w.spent, time.Now())
 	return affordable
 }
 
@@ -285,7 +285,7 @@ func (w *world) checkDead(r *rand.Rand, c *credential) {
 	}
 	well, _ := w.settled()
 	time.Sleep(time.Until(later(time.Unix(0, c.gone.Load()), well).Add(maxAge + time.Second)))
-	w.spend(1) // the unknown key may cost a fetch
+	w.spend() // the unknown key may cost a fetch
 	status := w.call(c.token)
 	w.count("withdrawn", status)
 	if status != 401 {
@@ -378,7 +378,8 @@ func (w *world) event(r *rand.Rand) {
 		w.heal()
 		pause(time.Second)
 	case 6: // a flood of unknown kids
-		w.spend(3)
+		w.spend()
+		w.spend()
 		w.t.Logf("%v: flood", time.Since(w.start).Round(time.Millisecond))
 		var wg sync.WaitGroup
 		for range 4 {
