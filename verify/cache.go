@@ -95,6 +95,14 @@ func (v *Verifier) remember(d digest, e *entry) {
 	}
 }
 
+// own returns the entry's token for a caller to have and to change.
+func (v *Verifier) own(e *entry) *Token {
+	if v.cache == nil {
+		return &e.token // nobody else has it
+	}
+	return e.token.clone()
+}
+
 func newSecret() (s [sha256.Size]byte) {
 	_, _ = rand.Read(s[:]) // never fails
 	return s

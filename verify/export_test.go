@@ -18,7 +18,8 @@ func CheckJWS(token string, keys KeySource) error {
 	if err != nil {
 		return err
 	}
-	p, err := v.parse(token)
+	var p parsed
+	err = v.parse(token, &p)
 	var e *Error
 	if errors.As(err, &e) && e.Reason == ErrMalformed && e.Part == "claims" {
 		// All but the claims is in order so far. The checks behind them are
@@ -26,14 +27,14 @@ func CheckJWS(token string, keys KeySource) error {
 		// signature over what really was signed.
 		end := strings.LastIndexByte(token, '.')
 		header, _, _ := strings.Cut(token, ".")
-		if p, err = v.parse(header + ".e30" + token[end:]); err == nil {
+		if err = v.parse(header+".e30"+token[end:], &p); err == nil {
 			p.signed = token[:end]
 		}
 	}
 	if err != nil {
 		return err
 	}
-	_, _, err = checkSignature(context.Background(), keys, p)
+	_, _, err = checkSignature(context.Background(), keys, &p)
 	return err
 }
 

@@ -36,28 +36,27 @@ const usualSize = 2048
 
 // parse takes an access token apart. The checks are in order of their price;
 // the first failure is the answer.
-func (v *Verifier) parse(token string) (*parsed, error) {
-	p, err := v.parseJWS(token)
-	if err != nil {
-		return nil, err
+func (v *Verifier) parse(token string, p *parsed) error {
+	if err := v.takeApart(token, p); err != nil {
+		return err
 	}
 	switch {
 	case p.typ == typAccessToken:
 	case v.profile, p.typ != "" && p.typ != "jwt":
-		return nil, refuse(ErrType, "typ")
+		return refuse(ErrType, "typ")
 	}
 	if err := p.claims.parse(p.payload); err != nil {
-		return nil, err
+		return err
 	}
 	if p.typ != typAccessToken {
 		if part := p.claims.otherKind; part != "" {
-			return nil, refuse(ErrType, part)
+			return refuse(ErrType, part)
 		}
 	}
 	if n := p.alg.sigLen; n != 0 && len(p.signature) != n {
-		return nil, refuse(ErrSignature, "length")
+		return refuse(ErrSignature, "length")
 	}
-	return p, nil
+	return nil
 }
 
 const typAccessToken = "at+jwt" // RFC 9068 section 2.1
@@ -65,43 +64,45 @@ const typAccessToken = "at+jwt" // RFC 9068 section 2.1
 // parseJWS takes a compact JWS apart (RFC 7515 section 7.1) and reads its
 // header.
 func (v *Verifier) parseJWS(token string) (*parsed, error) {
+	p := &parsed{}
+	return p, v.takeApart(token, p)
+}
+
+func (v *Verifier) takeApart(token string, p *parsed) error {
 	if len(token) > v.maxSize {
-		return nil, refuse(ErrTooLarge, "")
+		return refuse(ErrTooLarge, "")
 	}
 	segment, rest, _ := strings.Cut(token, ".")
-	payload, _, _ := strings.Cut(rest, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
 	if !isJWSShaped(token) || strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 { // the decoder passes over line ends
-		return nil, badForm(token, "")
+		return badForm(token, "")
 	}
-	p := &parsed{segment: segment, signed: token[:len(segment)+1+len(payload)]}
-	// The decoder wants bytes: one copy for all segments.
+	p.segment, p.signed = segment, token[:len(segment)+1+len(payload)]
+	// Room for what most tokens hold. The segments become bytes without being
+	// copied: the compiler sees that the decoder does not write to them.
 	var room [usualSize]byte
-	src := append(room[:0], token...)
-	buf := make([]byte, 0, base64url.DecodedLen(len(src)))
 	// Most tokens of an issuer have the same header.
 	p.header = v.headers.get(segment)
-	var err error
+	header := ""
 	if p.header == nil {
-		if buf, err = base64url.AppendDecode(buf, src[:len(segment)]); err != nil {
-			return nil, badForm(token, "header encoding")
+		text, err := base64url.AppendDecode(room[:0], []byte(segment))
+		if err != nil {
+			return badForm(token, "header encoding")
 		}
+		header = string(text)
 	}
-	start := len(buf)
-	if buf, err = base64url.AppendDecode(buf, src[len(segment)+1:len(p.signed)]); err != nil {
-		return nil, badForm(token, "claims encoding")
+	text, err := base64url.AppendDecode(room[:0], []byte(payload))
+	if err != nil {
+		return badForm(token, "claims encoding")
 	}
-	end := len(buf)
-	if buf, err = base64url.AppendDecode(buf, src[len(p.signed)+1:]); err != nil {
-		return nil, badForm(token, "signature encoding")
+	p.payload = string(text)
+	if p.signature, err = base64url.AppendDecode(nil, []byte(signature)); err != nil {
+		return badForm(token, "signature encoding")
 	}
-	text := string(buf[:end])
-	p.payload, p.signature = text[start:], buf[end:]
 	if p.header == nil {
-		if p.header, err = v.parseHeader(text[:start]); err != nil {
-			return nil, err
-		}
+		p.header, err = v.parseHeader(header)
 	}
-	return p, nil
+	return err
 }
 
 // isJWSShaped reports whether a token has three segments with something in each.

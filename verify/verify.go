@@ -69,31 +69,31 @@ func (v *Verifier) verify(ctx context.Context, token string, fresh bool) (*Token
 }
 
 func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token, error) {
-	q := Query{Token: token, Fresh: fresh}
 	if v.opaque != nil && isOpaque(token) {
-		q.Digest = v.digest(token)
-		return v.judgeOpaque(ctx, &q)
+		return v.judgeOpaque(ctx, &Query{Token: token, Digest: v.digest(token), Fresh: fresh})
 	}
+	var d digest
 	var e *entry
 	// What is no JWS cannot have been remembered.
 	if (v.cache != nil || v.introspects) && isJWSShaped(token) {
-		q.Digest = v.digest(token)
-		e = v.remembered(q.Digest)
+		d = v.digest(token)
+		e = v.remembered(d)
 	}
 	if e == nil {
-		p, err := v.parse(token)
-		if err != nil {
+		var p parsed
+		if err := v.parse(token, &p); err != nil {
 			return nil, err
 		}
 		e = &entry{}
-		if e.issuer, e.times, err = v.checkClaims(p); err != nil {
+		var err error
+		if e.issuer, e.times, err = v.checkClaims(&p); err != nil {
 			return nil, err
 		}
-		e.key, e.set, err = checkSignature(ctx, e.issuer.keys, p)
+		e.key, e.set, err = checkSignature(ctx, e.issuer.keys, &p)
 		switch {
 		case err == nil:
 		case errors.Is(err, errNoKeySet) && e.issuer.introspection != nil:
-			return v.judgeUnverified(ctx, e.issuer, p, &q)
+			return v.judgeUnverified(ctx, e.issuer, &p, &Query{Token: token, Digest: d, Fresh: fresh})
 		default:
 			return nil, err
 		}
@@ -101,13 +101,13 @@ func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token,
 		if e.token, err = p.claims.token(e.issuer, p.payload); err != nil {
 			return nil, err
 		}
-		v.headers.learn(p, v.now())
-		v.remember(q.Digest, e)
+		v.headers.learn(&p, v.now())
+		v.remember(d, e)
 	}
 	if e.issuer.introspection != nil || fresh {
-		return v.judgeAsked(ctx, e, &q)
+		return v.judgeAsked(ctx, e, &Query{Token: token, Digest: d, Fresh: fresh})
 	}
-	return e.token.clone(), nil
+	return v.own(e), nil
 }
 
 // checkClaims makes every check that needs no key.
@@ -171,23 +171,23 @@ func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *Ke
 			return k, set, nil
 		}
 	}
-	return checkNewer(ctx, source, p, set, slices.Clone(keys))
+	return checkNewer(ctx, source, *p, set, slices.Clone(keys))
 }
 
 // checkNewer is checkSignature where the set at hand was not enough. A key that
 // is not in it, or one whose signature does not verify, may be due to a rotation
 // that has not been noticed yet: the source is asked for a newer set, and the
 // keys that it brought are tried, once.
-func checkNewer(ctx context.Context, source KeySource, p *parsed, set *KeySet, tried []*key) (*key, *KeySet, error) {
+func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, tried []*key) (*key, *KeySet, error) {
 	untried := func(s *KeySet) (keys []*key, ok bool) {
-		keys, ok = s.find(nil, p)
+		keys, ok = s.find(nil, &p)
 		return slices.DeleteFunc(keys, func(k *key) bool {
 			return slices.ContainsFunc(tried, func(t *key) bool { return t.fingerprint == k.fingerprint })
 		}), ok
 	}
 	newer, err := source.Refresh(ctx, Demand{
 		Good:      func(s *KeySet) bool { keys, ok := untried(s); return len(keys) > 0 || !ok },
-		Withdrawn: set.formerly(p),
+		Withdrawn: set.formerly(&p),
 	})
 	switch {
 	case err == nil:
@@ -196,7 +196,7 @@ func checkNewer(ctx context.Context, source KeySource, p *parsed, set *KeySet, t
 			return nil, nil, refuse(ErrUnknownKey, "kid")
 		}
 		for _, k := range keys {
-			if k.verifies(p) {
+			if k.verifies(&p) {
 				return k, newer, nil
 			}
 		}
