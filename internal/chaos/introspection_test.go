@@ -277,48 +277,52 @@ const ttl = time.Second
 // later, whenever it is revoked, and stays so.
 func TestRevocation(t *testing.T) {
 	issuer := verifytest.NewServer()
-	t.Cleanup(issuer.Close)
+	defer issuer.Close()
 	f := introspecting(t, "always", []*verifytest.Server{issuer}, "INTROSPECTION_TTL=1s")
+	var all sync.WaitGroup
 	for framework, base := range f {
 		for kind, token := range map[string]string{"opaque": issuer.OpaqueToken(nil), "JWT": issuer.Token(nil)} {
-			t.Run(framework+"/"+kind, func(t *testing.T) {
-				t.Parallel()
-				for served := 0; served < 60; served++ { // past a TTL
+			all.Go(func() {
+				for range 60 { // past a TTL
 					if status, _ := get(t, base, "GET", "/api/protected", token); status != 200 {
-						t.Fatalf("before it is revoked: %d", status)
+						t.Errorf("%s on %s: %d before it is revoked", kind, framework, status)
+						return
 					}
 					time.Sleep(20 * time.Millisecond)
 				}
 				issuer.Revoke(token)
 				revoked := time.Now()
-				refused, first := false, time.Duration(0)
-				for time.Since(revoked) < 4*ttl {
+				refused := false
+				for time.Since(revoked) < 3*ttl {
 					sent := time.Since(revoked)
 					status, _ := get(t, base, "GET", "/api/protected", token)
 					switch {
 					case status == 401:
 						if !refused {
-							refused, first = true, sent
+							refused = true
+							t.Logf("%s on %s: refused after %v", kind, framework, sent)
 						}
 					case status == 200 && !refused && sent < ttl+20*time.Millisecond: // the answer at hand may have been under way
 					default:
-						t.Fatalf("%d, %v after it was revoked, refused before: %v", status, sent, refused)
+						t.Errorf("%s on %s: %d, %v after it was revoked, refused before: %v", kind, framework, status, sent, refused)
+						return
 					}
 					time.Sleep(20 * time.Millisecond)
 				}
-				t.Logf("refused after %v", first)
 			})
 		}
 	}
+	all.Wait()
 }
 
 // TestRevocationAtOnce: what the route that asks learns counts at once, and for
 // the routes that would not have asked.
 func TestRevocationAtOnce(t *testing.T) {
-	issuer := verifytest.NewServer()
-	defer issuer.Close()
 	for _, mode := range []string{"fallback", "always"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			issuer := verifytest.NewServer()
+			defer issuer.Close()
 			// With a TTL that the test does not live to see.
 			f := introspecting(t, mode, []*verifytest.Server{issuer}, "INTROSPECTION_TTL=1h")
 			for kind, token := range map[string]string{"opaque": issuer.OpaqueToken(nil), "JWT": issuer.Token(nil)} {
@@ -452,6 +456,7 @@ func TestLookalikes(t *testing.T) {
 		"5 segments, a signed JWT's":   header + "." + payload + "." + signature + "." + payload + "." + signature,
 		"6 segments":                   strings.Repeat(header+".", 5) + signature,
 		"a header behind white space":  b64([]byte(" \r\n\t"+`{"alg":"ES256"}`)) + "." + payload + ".a.b",
+		"a header in other base64":     base64.RawStdEncoding.EncodeToString([]byte(`{"a":"???>>>","alg":"ES256"}`)) + "." + payload + ".a.b",
 		"a header that is cut":         header[:8] + "." + payload,
 		"a bad signature":              header + "." + payload + "." + b64(make([]byte, 64)),
 		"a JWT with another's payload": header + "." + strings.Split(issuer.Token(nil), ".")[1] + "." + signature,
@@ -600,7 +605,7 @@ func TestIntrospectionOutage(t *testing.T) {
 				} else {
 					issuer.Fail(verifytest.Introspection, faults[name])
 				}
-				for range 3 {
+				for range 2 {
 					start := time.Now()
 					all(t, name, true)
 					if d := time.Since(start); d > fetchTimeout+slack {
@@ -632,53 +637,61 @@ func TestIntrospectionOutage(t *testing.T) {
 // TestDeadEndpoint: an endpoint that hangs does not cost each request its
 // timeout, and is noticed within two seconds of its return.
 func TestDeadEndpoint(t *testing.T) {
+	var all sync.WaitGroup
 	for _, framework := range frameworks {
-		t.Run(framework, func(t *testing.T) {
-			t.Parallel()
-			issuer := verifytest.NewServer()
-			defer issuer.Close()
-			base := run(t, framework, []*verifytest.Server{issuer}, "INTROSPECTION=always", "INTROSPECTION_TTL=0",
-				"CLIENT_ID="+verifytest.ClientID, "CLIENT_SECRET="+verifytest.ClientSecret)
-			if status := call(base, issuer.Token(nil)); status != 200 {
-				t.Fatalf("while all is well: %d", status)
-			}
-			issuer.Fail(verifytest.Introspection, verifytest.Hang())
-			var calls sync.WaitGroup
-			for range 8 {
-				calls.Go(func() {
-					if status, text := get(t, base, "GET", "/api/sensitive", issuer.Token(nil)); status != 503 {
-						t.Errorf("while it is found out: %s", text)
-					}
-				})
-			}
-			calls.Wait()
-			before, start, quick := issuer.Requests(verifytest.Introspection), time.Now(), 0
-			const rounds = 200
-			for range rounds {
-				sent := time.Now()
-				if status, text := get(t, base, "GET", "/api/sensitive", issuer.Token(nil)); status != 503 {
-					t.Errorf("once it is known: %s", text)
-				}
-				if time.Since(sent) < 200*time.Millisecond {
-					quick++
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
-			// One call each half second gets through and waits.
-			if quick < rounds*8/10 {
-				t.Errorf("%d of %d calls were quick", quick, rounds)
-			}
-			took := time.Since(start)
-			if n, most := issuer.Requests(verifytest.Introspection)-before, 2+int(took/(500*time.Millisecond)); n == 0 || n > most {
-				t.Errorf("%d calls in %v, allowed are %d", n, took, most)
-			}
-			issuer.Heal()
-			back := time.Now()
-			eventually(t, "recovery", func() bool { return call(base, issuer.Token(nil)) == 200 })
-			if d := time.Since(back); d > 2*time.Second+slack/2 {
-				t.Errorf("noticed %v after the endpoint is back", d)
+		issuer := verifytest.NewServer()
+		defer issuer.Close()
+		base := run(t, framework, []*verifytest.Server{issuer}, "INTROSPECTION=always", "INTROSPECTION_TTL=0",
+			"CLIENT_ID="+verifytest.ClientID, "CLIENT_SECRET="+verifytest.ClientSecret)
+		all.Go(func() { dieAndReturn(t, framework, base, issuer) })
+	}
+	all.Wait()
+}
+
+func dieAndReturn(t *testing.T, framework, base string, issuer *verifytest.Server) {
+	if status := call(base, issuer.Token(nil)); status != 200 {
+		t.Errorf("%s: %d while all is well", framework, status)
+	}
+	issuer.Fail(verifytest.Introspection, verifytest.Hang())
+	var calls sync.WaitGroup
+	for range 8 {
+		calls.Go(func() {
+			if status, text := get(t, base, "GET", "/api/sensitive", issuer.Token(nil)); status != 503 {
+				t.Errorf("%s: while it is found out: %s", framework, text)
 			}
 		})
+	}
+	calls.Wait()
+	before, start, quick := issuer.Requests(verifytest.Introspection), time.Now(), 0
+	const rounds = 200
+	for range rounds {
+		sent := time.Now()
+		if status, text := get(t, base, "GET", "/api/sensitive", issuer.Token(nil)); status != 503 {
+			t.Errorf("%s: once it is known: %s", framework, text)
+		}
+		if d := time.Since(sent); d < 200*time.Millisecond {
+			quick++
+		} else if d > 2*time.Second+slack {
+			t.Errorf("%s: once it is known: answered after %v", framework, d)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	// One call each half second gets through and waits.
+	if quick < rounds*8/10 {
+		t.Errorf("%s: %d of %d calls were quick", framework, quick, rounds)
+	}
+	took := time.Since(start)
+	if n, most := issuer.Requests(verifytest.Introspection)-before, 2+int(took/(500*time.Millisecond)); n == 0 || n > most {
+		t.Errorf("%s: %d calls in %v, allowed are %d", framework, n, took, most)
+	}
+	issuer.Heal()
+	back := time.Now()
+	for call(base, issuer.Token(nil)) != 200 {
+		if d := time.Since(back); d > 2*time.Second {
+			t.Errorf("%s: not noticed %v after the endpoint is back", framework, d)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
