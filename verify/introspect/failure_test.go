@@ -1,0 +1,629 @@
+package introspect_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/introspect"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// An illness of the endpoint, and what is to come of it.
+type illness struct {
+	name  string
+	fault verifytest.Fault // nil: the server is down
+	says  string           // in the error
+	grace bool             // whether an old answer may be reused
+	opens bool             // whether it opens the circuit breaker
+	waits time.Duration    // how long a question takes, in a bubble
+}
+
+func (i illness) strike(s *verifytest.Server) {
+	if i.fault == nil {
+		s.Down()
+		return
+	}
+	s.Fail(verifytest.Introspection, i.fault)
+}
+
+func cure(s *verifytest.Server) {
+	s.Up()
+	s.Heal()
+}
+
+func illnesses() []illness {
+	status := func(code int, grace, opens bool) illness {
+		return illness{fmt.Sprint("status ", code), verifytest.Status(code), fmt.Sprint("status ", code), grace, opens, 0}
+	}
+	drip := verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
+		for range 1000 {
+			if _, err := io.WriteString(w, " "); err != nil {
+				return
+			}
+			select {
+			case <-r.Context().Done():
+				panic(http.ErrAbortHandler)
+			case <-time.After(time.Second):
+			}
+		}
+	})
+	oversized := verifytest.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"active":true,"x":"`)
+		for range 100 {
+			if _, err := w.Write(bytes.Repeat([]byte{'x'}, 1<<20)); err != nil {
+				return
+			}
+		}
+		_, _ = io.WriteString(w, `"}`)
+	})
+	challenge := verifytest.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"unsupported_token_type","active":true}`)
+	})
+	return []illness{
+		{"down", nil, "cannot be reached", true, true, 0},
+		{"hangs", verifytest.Hang(), "in time", true, true, 5 * time.Second},
+		{"drips", drip, "in time", true, true, 5 * time.Second},
+		{"cuts", verifytest.Cut(), "breaks the connection", true, true, 0},
+		status(500, true, false), status(501, true, false), status(502, true, true), status(503, true, true), status(504, true, true),
+		status(429, true, false),
+		status(400, false, false), status(401, false, false), status(403, false, false), status(404, false, false), status(405, false, false),
+		status(201, false, false), status(204, false, false), status(206, false, false),
+		{"an error about the token", challenge, "status 400", false, false, 0},
+		{"a login page", verifytest.Body("text/html", "<html><form>"), "no JSON object", true, false, 0},
+		{"nothing", verifytest.Body("application/json", ""), "no JSON object", true, false, 0},
+		{"an array", says("[]"), "no JSON object", true, false, 0},
+		{"truncated", says(`{"active":true,"sub":"us`), "no JSON object", true, false, 0},
+		{"100 MB", oversized, "longer than", true, false, 0},
+		{"a redirect", verifytest.Answer(http.RedirectHandler("https://issuer.example/elsewhere", 307).ServeHTTP), "status 307", false, false, 0},
+	}
+}
+
+// Whatever is wrong with the endpoint is a 503 for what needs it, and nothing to
+// what does not.
+func TestIllnesses(t *testing.T) {
+	for _, ill := range illnesses() {
+		t.Run(ill.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := verifytest.NewInMemory(issuerURL)
+				defer issuer.Close()
+				fallback, s := verifier(t, issuer, false, nil)
+				defer fallback.Close()
+				always, _ := verifier(t, issuer, true, nil)
+				defer always.Close()
+				jwt, opaque := issuer.Token(nil), issuer.OpaqueToken(nil)
+				ill.strike(issuer)
+				for name, ask := range map[string]func() error{
+					"opaque": func() error { _, err := fallback.Verify(t.Context(), opaque); return err },
+					"always": func() error { _, err := always.Verify(t.Context(), jwt); return err },
+					"fresh":  func() error { _, err := fallback.VerifyFresh(t.Context(), jwt); return err },
+				} {
+					start := time.Now()
+					err := ask()
+					refuse(t, err, verify.ErrUnavailable)
+					if !strings.Contains(err.Error(), ill.says) {
+						t.Errorf("%s: %v, want %q", name, err, ill.says)
+					}
+					if d := time.Since(start); d != ill.waits {
+						t.Errorf("%s: after %v", name, d)
+					}
+				}
+				start := time.Now()
+				accept(t, fallback, jwt)
+				if time.Since(start) != 0 {
+					t.Error("a JWT waits")
+				}
+				h := s.Health()
+				if h.State != introspect.StateFailing || h.LastError == nil || h.Counters.Failures != 2 || h.Counters.Calls != 2 {
+					t.Errorf("%+v", h)
+				}
+				cure(issuer)
+				accept(t, fallback, opaque)
+				accept(t, always, jwt)
+				if h := s.Health(); h.State != introspect.StateReady || h.LastError != nil || h.Counters.Active != 1 {
+					t.Errorf("%+v", h)
+				}
+			})
+		})
+	}
+}
+
+// What a small answer may unpack to is bounded as well.
+func TestGzipBomb(t *testing.T) {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	_, _ = io.WriteString(z, `{"active":true,"x":"`)
+	for range 64 {
+		_, _ = z.Write(bytes.Repeat([]byte{'x'}, 1<<20))
+	}
+	_, _ = io.WriteString(z, `"}`)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	issuer.Fail(verifytest.Introspection, verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			t.Error("the client does not unpack")
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb.Bytes())
+	}))
+	for _, client := range []*http.Client{nil, issuer.Client()} {
+		s := open(t, issuer, func(c *introspect.Config) { c.Client = client })
+		if err := fail(t, s, query("token")); !strings.Contains(err.Error(), "longer than") {
+			t.Error(err)
+		}
+	}
+}
+
+// A header that has no end is no answer either.
+func TestEndlessHeader(t *testing.T) {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	issuer.Fail(verifytest.Introspection, verifytest.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Big", strings.Repeat("x", 128<<10))
+		_, _ = io.WriteString(w, `{"active":true}`)
+	}))
+	fail(t, open(t, issuer, func(c *introspect.Config) { c.Client = nil }), query("token"))
+}
+
+// An old answer may be reused while the server is ill, if the configuration says
+// so: it is said in the token, ends, and opens no fresh route.
+func TestGrace(t *testing.T) {
+	const ttl, grace = 10 * time.Second, time.Minute
+	for _, ill := range illnesses() {
+		t.Run(ill.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := verifytest.NewInMemory(issuerURL)
+				defer issuer.Close()
+				v, s := verifier(t, issuer, true, func(c *introspect.Config) { c.TTL, c.Grace = ttl, grace })
+				defer v.Close()
+				for _, token := range []string{issuer.Token(nil), issuer.OpaqueToken(nil)} {
+					cure(issuer)
+					time.Sleep(time.Second)
+					asked := time.Now()
+					if got := accept(t, v, token); got.Grace || !got.Introspected.Equal(asked) {
+						t.Fatalf("%+v", got)
+					}
+					ill.strike(issuer)
+					time.Sleep(ttl - 1)
+					if got := accept(t, v, token); got.Grace {
+						t.Error("grace within the TTL")
+					}
+					time.Sleep(1)
+					graced := s.Health().Counters.Graced
+					got, err := v.Verify(t.Context(), token)
+					if !ill.grace {
+						refuse(t, err, verify.ErrUnavailable)
+						continue
+					}
+					if err != nil || !got.Grace || !got.Introspected.Equal(asked) || s.Health().Counters.Graced != graced+1 {
+						t.Fatalf("%+v, %v", got, err)
+					}
+					_, err = v.VerifyFresh(t.Context(), token)
+					refuse(t, err, verify.ErrUnavailable)
+					// The bound counts from when the answer was too old.
+					time.Sleep(time.Until(asked.Add(ttl + grace - 10*time.Second)))
+					accept(t, v, token)
+					time.Sleep(time.Until(asked.Add(ttl + grace)))
+					_, err = v.Verify(t.Context(), token)
+					refuse(t, err, verify.ErrUnavailable)
+				}
+			})
+		})
+	}
+}
+
+func TestGraceHasBounds(t *testing.T) {
+	within := func(edit func(*introspect.Config), f func(*testing.T, *verifytest.Server, *verify.Verifier)) func(*testing.T) {
+		return func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := verifytest.NewInMemory(issuerURL)
+				defer issuer.Close()
+				v, _ := verifier(t, issuer, true, edit)
+				defer v.Close()
+				f(t, issuer, v)
+			})
+		}
+	}
+	hour := func(c *introspect.Config) { c.Grace = time.Hour }
+	t.Run("none by default", within(nil, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier) {
+		token := issuer.Token(nil)
+		accept(t, v, token)
+		issuer.Down()
+		time.Sleep(10 * time.Second)
+		_, err := v.Verify(t.Context(), token)
+		refuse(t, err, verify.ErrUnavailable)
+	}))
+	t.Run("without a TTL", within(func(c *introspect.Config) { c.TTL, c.Grace = introspect.NoTTL, time.Minute }, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier) {
+		token := issuer.Token(nil)
+		accept(t, v, token)
+		issuer.Down()
+		if !accept(t, v, token).Grace {
+			t.Error("not said")
+		}
+	}))
+	t.Run("never beyond exp", within(hour, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier) {
+		token := issuer.OpaqueToken(verifytest.Claims{"exp": time.Now().Add(time.Minute)})
+		accept(t, v, token)
+		issuer.Down()
+		time.Sleep(time.Minute + v.Leeway() - time.Second)
+		accept(t, v, token)
+		time.Sleep(time.Second)
+		_, err := v.Verify(t.Context(), token)
+		refuse(t, err, verify.ErrExpired)
+	}))
+	t.Run("never after a revocation was seen", within(hour, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier) {
+		token := issuer.Token(nil)
+		accept(t, v, token)
+		issuer.Revoke(token)
+		_, err := v.VerifyFresh(t.Context(), token)
+		refuse(t, err, verify.ErrInactive)
+		issuer.Down()
+		time.Sleep(5*time.Second - 1)
+		_, err = v.Verify(t.Context(), token)
+		refuse(t, err, verify.ErrInactive)
+		time.Sleep(1)
+		_, err = v.Verify(t.Context(), token)
+		refuse(t, err, verify.ErrUnavailable)
+	}))
+	t.Run("not after a revocation that was seen meanwhile", within(hour, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier) {
+		token := issuer.Token(nil)
+		accept(t, v, token)
+		issuer.Revoke(token)
+		time.Sleep(10 * time.Second)
+		issuer.Fail(verifytest.Introspection, verifytest.Times(1, verifytest.Hang()))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if got, err := v.Verify(context.Background(), token); err == nil {
+				t.Errorf("%+v", got)
+			}
+		})
+		synctest.Wait()
+		_, err := v.VerifyFresh(t.Context(), token)
+		refuse(t, err, verify.ErrInactive)
+		wg.Wait()
+	}))
+	t.Run("not for a token that was never seen", within(hour, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier) {
+		token := issuer.Token(nil)
+		issuer.Down()
+		_, err := v.Verify(t.Context(), token)
+		refuse(t, err, verify.ErrUnavailable)
+	}))
+}
+
+// Calls that cost their time and bring nothing open the breaker, after which
+// questions cost nothing; what a caller's token could provoke never does.
+func TestCircuitBreaker(t *testing.T) {
+	for _, ill := range illnesses() {
+		t.Run(ill.name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+				ill.strike(issuer)
+				for i := range 5 {
+					if s.Health().Open {
+						t.Fatalf("open after %d calls", i)
+					}
+					fail(t, s, query(fmt.Sprint("token ", i)))
+				}
+				if s.Health().Open != ill.opens {
+					t.Fatalf("open: %v", s.Health().Open)
+				}
+				if !ill.opens {
+					for i := range 100 {
+						fail(t, s, query(fmt.Sprint("another ", i)))
+					}
+					if n := s.Health().Counters.Calls; n != 105 {
+						t.Errorf("%d calls", n)
+					}
+					return
+				}
+				before := s.Health().Counters.Calls
+				for i := range 1000 {
+					start := time.Now()
+					if err := fail(t, s, query(fmt.Sprint("another ", i))); time.Since(start) != 0 {
+						t.Fatalf("after %v: %v", time.Since(start), err)
+					}
+					fail(t, s, fresh("fresh"))
+				}
+				if n := s.Health().Counters.Calls - before; n != 0 {
+					t.Errorf("%d calls through an open breaker", n)
+				}
+				// In an hour of illness and of ten requests a second few calls
+				// are made, and few requests wait.
+				var waited, tried int
+				end := time.Now().Add(time.Minute)
+				for i := 0; time.Now().Before(end); i++ {
+					start := time.Now()
+					fail(t, s, query(fmt.Sprint("later ", i)))
+					if tried++; time.Since(start) > 0 {
+						waited++
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				if n := s.Health().Counters.Calls - before; n > 125 || n < 20 {
+					t.Errorf("%d calls in a minute", n)
+				}
+				if waited > 60 {
+					t.Errorf("%d of %d requests waited", waited, tried)
+				}
+			})
+		})
+	}
+	t.Run("only in a row", func(t *testing.T) {
+		bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+			for range 10 {
+				issuer.Fail(verifytest.Introspection, verifytest.Times(4, verifytest.Cut()))
+				for i := range 5 {
+					if _, err := s.Introspect(t.Context(), fresh("token")); (err == nil) != (i == 4) {
+						t.Errorf("call %d: %v", i, err)
+					}
+				}
+			}
+			if s.Health().Open {
+				t.Error("open")
+			}
+		})
+	})
+}
+
+// A server that is back is noticed within two seconds, whatever it did before,
+// and whenever it comes back.
+func TestRecovery(t *testing.T) {
+	for _, ill := range illnesses() {
+		if !ill.opens && ill.name != "status 500" && ill.name != "status 401" {
+			continue // of the rest these two stand for all
+		}
+		for _, discover := range []bool{false, true} {
+			for _, tokens := range []int{1, 20} {
+				t.Run(fmt.Sprintf("%s/discovery %v/%d tokens", ill.name, discover, tokens), func(t *testing.T) {
+					edit := func(c *introspect.Config) {
+						if discover {
+							c.URL = ""
+						}
+					}
+					for outage := 500 * time.Millisecond; outage < 40*time.Second; outage = outage*5/4 + 337*time.Millisecond {
+						bubble(t, edit, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+							var names []string
+							for range tokens {
+								names = append(names, issuer.OpaqueToken(nil))
+							}
+							ill.strike(issuer)
+							if discover && ill.fault != nil {
+								issuer.Fail(verifytest.OpenIDConfiguration, ill.fault)
+								issuer.Fail(verifytest.OAuthMetadata, ill.fault)
+							}
+							var wg sync.WaitGroup
+							ctx, stop := context.WithCancel(context.Background())
+							begin := time.Now()
+							for i := 0; time.Since(begin) < outage; i++ {
+								wg.Go(func() { _, _ = s.Introspect(ctx, query(names[i%tokens])) })
+								time.Sleep(100 * time.Millisecond)
+							}
+							cure(issuer)
+							back := time.Now()
+							recovered := make(chan time.Duration, 1)
+							for i := 0; len(recovered) == 0; i++ {
+								if time.Since(back) > 10*time.Second {
+									t.Fatalf("not back after an outage of %v", outage)
+								}
+								wg.Go(func() {
+									if _, err := s.Introspect(ctx, query(names[i%tokens])); err == nil {
+										select {
+										case recovered <- time.Since(back):
+										default:
+										}
+									}
+								})
+								time.Sleep(100 * time.Millisecond)
+							}
+							if d := <-recovered; d > 2*time.Second {
+								t.Errorf("back after %v, outage of %v", d, outage)
+							}
+							stop()
+							wg.Wait()
+						})
+					}
+				})
+			}
+		}
+	}
+}
+
+// A server that is back but slow is used again, too.
+func TestSlowRecovery(t *testing.T) {
+	bubble(t, func(c *introspect.Config) { c.TTL = introspect.NoTTL }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+		token := issuer.OpaqueToken(nil)
+		issuer.Down()
+		for range 5 {
+			fail(t, s, query(token))
+		}
+		issuer.Up()
+		issuer.Fail(verifytest.Introspection, verifytest.Slow(3*time.Second))
+		start := time.Now()
+		for time.Since(start) < 30*time.Second && s.Health().Open {
+			_, _ = s.Introspect(t.Context(), query(token))
+			time.Sleep(100 * time.Millisecond)
+		}
+		if s.Health().Open {
+			t.Error("never used again")
+		}
+		for range 5 {
+			ask(t, s, query(token))
+		}
+	})
+}
+
+// Requests that give up early are no reason to think the server ill.
+func TestImpatientCallers(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+		issuer.Fail(verifytest.Introspection, verifytest.Slow(time.Second))
+		for i := range 20 {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			_, err := s.Introspect(ctx, query(fmt.Sprint("token ", i)))
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		if h := s.Health(); h.Open || h.State != introspect.StateReady || h.Counters.Inactive != 20 {
+			t.Errorf("%+v", h)
+		}
+	})
+}
+
+// One line for each change of state, however long it lasts.
+func TestLogSaysChangesOnce(t *testing.T) {
+	var log logBuffer
+	bubble(t, func(c *introspect.Config) { c.Logger = log.logger() }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+		want := func(lines int, last string) {
+			t.Helper()
+			text := strings.TrimSpace(log.String())
+			if log.lines() != lines || !strings.Contains(text[strings.LastIndex(text, "\n")+1:], last) {
+				t.Errorf("%d lines, want %d and last %q:\n%s", log.lines(), lines, last, text)
+			}
+		}
+		many := func() {
+			for range 50 {
+				_, _ = s.Introspect(t.Context(), fresh("token"))
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		many()
+		want(1, "answers\" issuer="+issuerURL)
+		issuer.Down()
+		many()
+		want(2, "does not answer")
+		issuer.Up()
+		many()
+		want(3, "answers again")
+		// What a token may provoke is a change only if it goes on.
+		issuer.Fail(verifytest.Introspection, verifytest.Times(4, verifytest.Status(400)))
+		many()
+		want(3, "answers again")
+		issuer.Fail(verifytest.Introspection, verifytest.Status(401))
+		many()
+		want(4, "credentials")
+		issuer.Heal()
+		many()
+		want(5, "answers again")
+	})
+}
+
+func TestHealth(t *testing.T) {
+	bubble(t, func(c *introspect.Config) { c.URL, c.Grace = "", time.Hour }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+		h := s.Health()
+		if h.Issuer != issuerURL || h.URL != "" || h.State != introspect.StateIdle || h.Open || !h.Since.IsZero() || !h.LastAttempt.IsZero() || h.LastError != nil {
+			t.Errorf("%+v", h)
+		}
+		start := time.Now()
+		token := issuer.OpaqueToken(nil)
+		ask(t, s, query(token))
+		ask(t, s, query(token))
+		ask(t, s, query("unknown"))
+		time.Sleep(20 * time.Second)
+		issuer.Down()
+		down := time.Now()
+		for range 3 {
+			ask(t, s, query(token)) // by grace
+		}
+		want := introspect.Counters{Calls: 5, Active: 1, Inactive: 1, Failures: 3, Graced: 3}
+		h = s.Health()
+		if h.URL != issuer.URL(verifytest.Introspection) || h.State != introspect.StateFailing || !h.Since.Equal(down) || !h.LastAttempt.Equal(down) ||
+			h.LastError == nil || h.Remembered != 2 || h.Counters != want {
+			t.Errorf("%+v", h)
+		}
+		issuer.Up()
+		time.Sleep(time.Second)
+		ask(t, s, query(token))
+		if h = s.Health(); h.State != introspect.StateReady || h.LastError != nil || !h.Since.Equal(time.Now()) {
+			t.Errorf("%+v", h)
+		}
+		if down.Before(start) || s.Close() != nil || s.Health().State != introspect.StateClosed {
+			t.Errorf("%+v", s.Health())
+		}
+	})
+}
+
+// Close ends what is under way, and what comes later fails, though there may be
+// an answer at hand.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := verifytest.NewInMemory(issuerURL)
+		defer issuer.Close()
+		v, s := verifier(t, issuer, true, func(c *introspect.Config) { c.TTL, c.Grace = time.Hour, time.Hour })
+		token, waiting := issuer.Token(nil), issuer.OpaqueToken(nil)
+		accept(t, v, token)
+		issuer.Fail(verifytest.Introspection, verifytest.Hang())
+		start := time.Now()
+		var wg sync.WaitGroup
+		for _, q := range []*verify.Query{query(waiting), query(waiting), fresh(waiting)} {
+			wg.Go(func() {
+				if _, err := s.Introspect(context.Background(), q); err == nil || !strings.Contains(err.Error(), "closed") || time.Since(start) != time.Second {
+					t.Errorf("after %v: %v", time.Since(start), err)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		issuer.Heal()
+		before := calls(issuer)
+		for _, ask := range []func(context.Context, string) (*verify.Token, error){v.Verify, v.VerifyFresh} {
+			for _, token := range []string{token, waiting} {
+				_, err := ask(t.Context(), token)
+				refuse(t, err, verify.ErrUnavailable)
+			}
+		}
+		if calls(issuer) != before {
+			t.Error("asked after the end")
+		}
+		if h := s.Health(); h.State != introspect.StateClosed || h.Counters.Failures != 0 {
+			t.Errorf("%+v", h)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Fallback goes on with static keys when the source is closed.
+func TestCloseLeavesFallback(t *testing.T) {
+	issuer := newIssuer(t)
+	v, s := verifier(t, issuer, false, nil)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	accept(t, v, issuer.Token(nil))
+}
+
+// Credentials that hang are as good as a server that does.
+func TestHangingCredentials(t *testing.T) {
+	hang := introspect.Bearer(func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() })
+	bubble(t, func(c *introspect.Config) { c.Auth = hang }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+		for range 5 {
+			fail(t, s, fresh("token"))
+		}
+		start := time.Now()
+		fail(t, s, fresh("token"))
+		if time.Since(start) != 0 || !s.Health().Open {
+			t.Errorf("waited %v", time.Since(start))
+		}
+	})
+}
