@@ -252,7 +252,7 @@ func broken(req *http.Request, err error) error {
 	var authority x509.UnknownAuthorityError
 	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case req.Context().Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		e.text = host + " does not answer in time"
 	case errors.As(err, &dns):
 		e.text = host + " cannot be resolved"

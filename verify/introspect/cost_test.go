@@ -151,7 +151,7 @@ func TestReuse(t *testing.T) {
 					if ask(t, s, query(token)) != first {
 						t.Error("not reused")
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 				}
 				if n := calls(issuer); n != 1 {
 					t.Errorf("%d calls", n)
@@ -177,7 +177,7 @@ func TestReuseEnds(t *testing.T) {
 			issuer.Revoke(token)
 			time.Sleep(time.Minute - 1)
 			accept(t, v, token)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			_, err := v.Verify(t.Context(), token)
 			refuse(t, err, verify.ErrInactive)
 		}
@@ -280,7 +280,7 @@ func TestFreshAnswersCount(t *testing.T) {
 					if n := calls(issuer) - before; n != 0 {
 						t.Errorf("%d calls", n)
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 					_, err = v.Verify(t.Context(), token)
 					if token == jwt && !always {
 						// Nobody asks about it any more.
