@@ -666,6 +666,9 @@ func dieAndReturn(t *testing.T, framework, base string, issuer *verifytest.Serve
 	const rounds = 200
 	for range rounds {
 		sent := time.Now()
+		if sent.Sub(start) > 20*time.Second {
+			break
+		}
 		if status, text := get(t, base, "GET", "/api/sensitive", issuer.Token(nil)); status != 503 {
 			t.Errorf("%s: once it is known: %s", framework, text)
 		}
