@@ -118,6 +118,9 @@ func refusals(ctx context.Context, r *report) error {
 			return err
 		}
 		kit := func(ctx context.Context, raw string) error { _, err := v.Verify(ctx, raw); return err }
+		if err := kit(ctx, tokens[0].Raw); err != nil { // a service has seen a good one
+			return err
+		}
 		peer := contender.All[1]
 		other, err := peer.New(ctx, is)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -75,7 +76,7 @@ func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token,
 	var d digest
 	var e *entry
 	// What is no JWS cannot have been remembered.
-	if (v.cache != nil || v.introspects) && isJWSShaped(token) {
+	if (v.cache != nil || v.introspects) && strings.Count(token, ".") == 2 {
 		d = v.digest(token)
 		e = v.remembered(d)
 	}
@@ -84,20 +85,19 @@ func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token,
 		if err := v.parse(token, &p); err != nil {
 			return nil, err
 		}
-		e = &entry{}
-		var err error
-		if e.issuer, e.times, err = v.checkClaims(&p); err != nil {
+		is, times, err := v.checkClaims(&p)
+		if err != nil {
 			return nil, err
 		}
-		e.key, e.set, err = checkSignature(ctx, e.issuer.keys, &p)
+		key, set, err := checkSignature(ctx, is.keys, &p)
 		switch {
 		case err == nil:
-		case errors.Is(err, errNoKeySet) && e.issuer.introspection != nil:
-			return v.judgeUnverified(ctx, e.issuer, &p, &Query{Token: token, Digest: d, Fresh: fresh})
+		case errors.Is(err, errNoKeySet) && is.introspection != nil:
+			return v.judgeUnverified(ctx, is, &p, &Query{Token: token, Digest: d, Fresh: fresh})
 		default:
 			return nil, err
 		}
-		e.noKid = p.noKid
+		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid}
 		if e.token, err = p.claims.token(e.issuer, p.payload); err != nil {
 			return nil, err
 		}

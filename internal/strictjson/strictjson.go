@@ -2,6 +2,7 @@ package strictjson
 
 import (
 	"errors"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -214,10 +215,25 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// allPlain reports whether each of eight bytes is plain, looking at all at
+// once. A byte has its high bit set in what is tested in the end if it is not
+// ASCII, if it is below a space, or if it is the quote or the backslash; a
+// borrow from a byte below may set a bit too many, never one too few.
+func allPlain(d string) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	x := uint64(d[0]) | uint64(d[1])<<8 | uint64(d[2])<<16 | uint64(d[3])<<24 |
+		uint64(d[4])<<32 | uint64(d[5])<<40 | uint64(d[6])<<48 | uint64(d[7])<<56
+	quote, backslash := x^'"'*ones, x^'\\'*ones
+	return (x|(x-' '*ones)|(quote-ones)|(backslash-ones))&high == 0
+}
+
 // str skips a string and reports whether it holds escapes.
 func (s *scanner) str() (escaped, ok bool) {
 	d, i := s.data, s.pos+1
 	for {
+		for i+8 <= len(d) && allPlain(d[i:i+8]) {
+			i += 8
+		}
 		for i < len(d) && plain[d[i]] {
 			i++
 		}
@@ -340,17 +356,21 @@ func unescape(d string) string {
 type names struct {
 	few  [16]string
 	n    int
+	hash uint64 // a bit for each of the few: most new names need no comparing
 	many map[string]struct{}
 }
 
 // add reports whether name is new.
 func (s *names) add(name string) bool {
 	if s.many == nil && s.n < len(s.few) {
-		for _, old := range s.few[:s.n] {
-			if old == name {
-				return false
-			}
+		bit := uint64(1)
+		if n := len(name); n > 0 {
+			bit <<= (uint(name[0])*7 + uint(name[n/2])*3 + uint(name[n-1]) + uint(n)*5) % 64
 		}
+		if s.hash&bit != 0 && slices.Contains(s.few[:s.n], name) {
+			return false
+		}
+		s.hash |= bit
 		s.few[s.n] = name
 		s.n++
 		return true

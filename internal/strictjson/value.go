@@ -88,8 +88,27 @@ func (v Value) Float() (float64, bool) {
 	if v.Kind() != Number {
 		return 0, false
 	}
+	if n, ok := v.short(); ok {
+		return float64(n), true
+	}
 	f, err := strconv.ParseFloat(string(v), 64)
 	return f, err == nil
+}
+
+// short reads a number of a few digits and nothing else, as dates are: what a
+// float64 holds exactly.
+func (v Value) short() (n int64, ok bool) {
+	if len(v) > 15 {
+		return 0, false
+	}
+	for i := range len(v) {
+		c := v[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return n, true
 }
 
 // Elements iterates over an array's elements; any other kind has none.
