@@ -35,7 +35,8 @@ type Introspection struct {
 	Opaque bool
 	// InsecureNoAudience believes answers about tokens that are no JWTs even
 	// if they have no "aud": any token of the issuer's opens this service then,
-	// unless the server looks at who is asking (RFC 7662 section 4).
+	// unless the server looks at who is asking (RFC 7662 section 4). So does a
+	// refresh token, at a server whose answers have no "token_type" either.
 	InsecureNoAudience bool
 }
 
@@ -48,7 +49,7 @@ type Introspector interface {
 	Bind(issuer string, open Opener) error
 	// Introspect returns what the server says, or what it has said lately. An
 	// error says that it cannot be asked. It returns nil and no error only if
-	// q.Known is set and the token is not known to be inactive.
+	// q.Known is set and nothing is known.
 	Introspect(ctx context.Context, q *Query) (*Answer, error)
 }
 
@@ -66,8 +67,8 @@ type Query struct {
 	Digest [32]byte
 	// Fresh wants an answer to a question that is put now.
 	Fresh bool
-	// Known wants nobody to be asked: only whether the token is known to be
-	// inactive.
+	// Known wants nobody to be asked: only what the server has said of the
+	// token so lately that it still counts.
 	Known bool
 }
 
@@ -114,7 +115,9 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	if in == nil {
 		return nil, unavailable(errNotIntrospected)
 	}
-	q.Known = !in.Always && !q.Fresh
+	// A token that was found to be revoked is not taken at its own word again.
+	last := e.asked.Load()
+	q.Known = !in.Always && !q.Fresh && (last == nil || last.err == nil)
 	a, err := in.Introspector.Introspect(ctx, q)
 	switch {
 	case err != nil:
@@ -122,7 +125,7 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	case a == nil:
 		return e.token.clone(), nil
 	}
-	j := e.asked.Load()
+	j := last
 	if j == nil || j.answer != a {
 		j = e.consider(a)
 		if len(a.Claims) <= entrySize { // the entry does not weigh it

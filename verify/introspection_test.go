@@ -210,10 +210,19 @@ func TestKnownInactive(t *testing.T) {
 	}
 	a.dead = true
 	refuse(t, v, token, verify.ErrInactive)
-	a.dead = false
-	accept(t, v, token)
 	if n := len(a.asked()); n != 0 {
 		t.Errorf("%d questions", n)
+	}
+	// It is not taken at its own word again: somebody has to say that it is
+	// active.
+	a.dead = false
+	accept(t, v, token)
+	if n := len(a.asked()); n != 1 {
+		t.Errorf("%d questions about a token that was inactive", n)
+	}
+	accept(t, v, token)
+	if n := len(a.asked()); n != 0 {
+		t.Errorf("%d questions about a token that is active again", n)
 	}
 }
 

@@ -234,7 +234,7 @@ func isOpaque(token string) bool {
 	case strings.HasSuffix(token, ".") || strings.Contains(token, "..") || first == "":
 		return false
 	}
-	// The beginning is enough, and counts even if what follows is no base64url.
-	text, _ := base64.RawURLEncoding.AppendDecode(nil, []byte(first[:min(len(first), 64)]))
-	return !strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")
+	// The beginning counts even if what follows is no base64url.
+	text, _ := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_").Replace(first))
+	return !strings.HasPrefix(strings.TrimLeft(string(text), "\ufeff \t\r\n"), "{")
 }

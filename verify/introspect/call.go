@@ -297,7 +297,7 @@ func (s *Source) endpoint(ctx context.Context) (place, error) {
 	if known.url != "" && !old {
 		return known, nil
 	}
-	found := s.share("metadata", func() (any, error) {
+	found := s.share("metadata", discoveryPatience, func() (any, error) {
 		ctx, cancel := context.WithTimeout(s.life, callTimeout)
 		defer cancel()
 		p, err := s.discover(ctx)

@@ -76,6 +76,9 @@ const (
 	// the breaker for its probe and requests for one that they share: with
 	// breakFor, so that a server which is back is noticed within two seconds.
 	patience = 1200 * time.Millisecond
+	// discoveryPatience is the same for metadata, which a call may begin with:
+	// the two add up.
+	discoveryPatience = 400 * time.Millisecond
 )
 
 // New makes a source. It starts nothing: [Source.Bind] reports what is wrong
@@ -176,8 +179,9 @@ func (s *Source) ttl() time.Duration {
 // time that answers are reused. It waits for a call at most as long as ctx and
 // the call's own 5 s last.
 func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answer, error) {
+	arrived := time.Now()
 	if q.Known {
-		if r := s.cache.inactive(q.Digest); r != nil && time.Now().Before(r.until) {
+		if r := s.cache.get(q.Digest); r != nil && arrived.Before(r.until) {
 			return r.answer, nil
 		}
 		return nil, nil
@@ -189,10 +193,10 @@ func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answe
 		// What was asked before this request came does not answer it.
 		return s.await(ctx, s.call(q))
 	}
-	if r := s.cache.get(q.Digest); r != nil && time.Now().Before(r.until) {
+	if r := s.cache.get(q.Digest); r != nil && arrived.Before(r.until) {
 		return r.answer, nil
 	}
-	calls := s.share(string(q.Digest[:]), func() (any, error) {
+	calls := s.share(string(q.Digest[:]), patience, func() (any, error) {
 		res := <-s.call(q)
 		return res.answer, res.err
 	})
@@ -211,15 +215,20 @@ func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answe
 			return r.graced, nil
 		}
 	}
+	if a := res.answer; a != nil && a.Active && a.At.Before(arrived) && time.Since(a.At) > s.ttl() {
+		// The call that was shared had begun before and took longer than
+		// answers may be reused.
+		return s.await(ctx, s.call(q))
+	}
 	return res.answer, res.err
 }
 
-// share runs f once for all who want the same at about the same time. Who comes
-// later than patience begins anew: what a server has lost must not keep waiting
+// share runs f once for all who want the same within some time. Who comes
+// later than that begins anew: what a server has lost must not keep waiting
 // those who come when it is back.
-func (s *Source) share(key string, f func() (any, error)) <-chan singleflight.Result {
+func (s *Source) share(key string, within time.Duration, f func() (any, error)) <-chan singleflight.Result {
 	return s.flights.DoChan(key, func() (any, error) {
-		defer time.AfterFunc(patience, func() { s.flights.Forget(key) }).Stop()
+		defer time.AfterFunc(within, func() { s.flights.Forget(key) }).Stop()
 		return f()
 	})
 }
