@@ -58,6 +58,34 @@ func TestStampede(t *testing.T) {
 	})
 }
 
+// A server that takes longer than answers may be reused is asked again by those
+// who came after the question was put, but together.
+func TestStampedeOnASlowServer(t *testing.T) {
+	for _, ttl := range []time.Duration{introspect.NoTTL, 500 * time.Millisecond} {
+		bubble(t, func(c *introspect.Config) { c.TTL = ttl }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+			issuer.Fail(verifytest.Introspection, verifytest.Slow(time.Second))
+			token := issuer.OpaqueToken(nil)
+			var wg sync.WaitGroup
+			ask := func() {
+				arrived := time.Now()
+				a, err := s.Introspect(context.Background(), query(token))
+				if err != nil || !a.Active || a.At.Before(arrived) && time.Since(a.At) > ttl {
+					t.Errorf("%+v, %v", a, err)
+				}
+			}
+			wg.Go(ask)
+			time.Sleep(100 * time.Millisecond)
+			for range 200 {
+				wg.Go(ask)
+			}
+			wg.Wait()
+			if n := calls(issuer); n != 2 {
+				t.Errorf("%d calls", n)
+			}
+		})
+	}
+}
+
 // Whoever waits for a call waits for its own context alone, the one included
 // whose request began the call.
 func TestWaitersLeave(t *testing.T) {

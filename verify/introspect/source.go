@@ -196,17 +196,11 @@ func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answe
 	if r := s.cache.get(q.Digest); r != nil && arrived.Before(r.until) {
 		return r.answer, nil
 	}
-	calls := s.share(string(q.Digest[:]), patience, func() (any, error) {
-		res := <-s.call(q)
-		return res.answer, res.err
-	})
-	var res result
-	select {
-	case c := <-calls:
-		res.answer, _ = c.Val.(*verify.Answer)
-		res.err = c.Err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("introspect: gave up awaiting the answer: %w", context.Cause(ctx))
+	res := s.shared(ctx, q)
+	if a := res.answer; a != nil && a.Active && a.At.Before(arrived) && time.Since(a.At) > s.ttl() {
+		// The call that was shared had begun before and took longer than
+		// answers may be reused. The next one begins now.
+		res = s.shared(ctx, q)
 	}
 	if isIll(res.err) {
 		// Looked at only now: a fresh answer may have come meanwhile.
@@ -215,12 +209,22 @@ func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answe
 			return r.graced, nil
 		}
 	}
-	if a := res.answer; a != nil && a.Active && a.At.Before(arrived) && time.Since(a.At) > s.ttl() {
-		// The call that was shared had begun before and took longer than
-		// answers may be reused.
-		return s.await(ctx, s.call(q))
-	}
 	return res.answer, res.err
+}
+
+// shared awaits a call that others with the same token may await, too.
+func (s *Source) shared(ctx context.Context, q *verify.Query) result {
+	calls := s.share(string(q.Digest[:]), patience, func() (any, error) {
+		res := <-s.call(q)
+		return res.answer, res.err
+	})
+	select {
+	case c := <-calls:
+		a, _ := c.Val.(*verify.Answer)
+		return result{a, c.Err}
+	case <-ctx.Done():
+		return result{err: fmt.Errorf("introspect: gave up awaiting the answer: %w", context.Cause(ctx))}
+	}
 }
 
 // share runs f once for all who want the same within some time. Who comes
