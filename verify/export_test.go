@@ -55,3 +55,17 @@ func CheckSignature(alg string, message, signature []byte, keys KeySource) error
 type unbound struct{ KeySource }
 
 func (unbound) Bind(string) error { return nil }
+
+// KnownHeaders is how many headers a verifier remembers.
+func KnownHeaders(v *Verifier) int {
+	if m := v.headers.known.Load(); m != nil {
+		return len(*m)
+	}
+	return 0
+}
+
+// Cached is how many tokens a verifier remembers.
+func Cached(v *Verifier) int {
+	v.cache.entries.CleanUp()
+	return v.cache.entries.EstimatedSize()
+}
