@@ -50,7 +50,8 @@ type Config struct {
 	// CacheSize is how many tokens that have verified are remembered, so that
 	// they cost next to nothing when they come again. One of more than about
 	// 1,200 bytes of claims counts as several: memory stays within 2 KiB for
-	// each, beside the cache's own. Default: 16384; [NoCache] for none.
+	// each, beside the cache's own and what introspection adds to a token.
+	// Default: 16384; [NoCache] for none.
 	CacheSize int
 	// Checks are additional conditions, called in order with every token that
 	// has passed all others. An error refuses the token with ErrRejected; one

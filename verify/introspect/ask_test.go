@@ -244,6 +244,7 @@ func TestConfigFaults(t *testing.T) {
 		{"Post without ID", issuerURL, auth(introspect.Post("", "s")), "Auth"},
 		{"Post without secret", issuerURL, auth(introspect.Post("c", "")), "Auth"},
 		{"TLS without ID", issuerURL, auth(introspect.TLS("")), "Auth"},
+		{"TLS without a certificate", issuerURL, auth(introspect.TLS("id")), "Client"},
 		{"Bearer without function", issuerURL, auth(introspect.Bearer(nil)), "Auth"},
 		{"PrivateKeyJWT without ID", issuerURL, auth(introspect.PrivateKeyJWT("", "", small)), "Auth"},
 		{"PrivateKeyJWT without key", issuerURL, auth(introspect.PrivateKeyJWT("c", "", nil)), "Auth"},

@@ -21,6 +21,8 @@ import (
 type Auth struct {
 	clientID string
 	problem  string // what is wrong with it
+	// certificate says that the proof is one, which the caller's client has.
+	certificate bool
 	// apply adds the proof to a request's form or header.
 	apply func(ctx context.Context, issuer string, form url.Values, h http.Header) error
 }
@@ -62,7 +64,7 @@ func secretAuth(name, clientID, secret string) Auth {
 // TLS is for a client that proves itself by its certificate (RFC 8705 section
 // 2), which Config.Client has: only its ID is in the form.
 func TLS(clientID string) Auth {
-	a := Auth{clientID: clientID}
+	a := Auth{clientID: clientID, certificate: true}
 	if clientID == "" {
 		a.problem = "TLS needs a client ID"
 	}

@@ -147,6 +147,8 @@ func (s *Source) Bind(issuer string, open verify.Opener) error {
 		fault("Auth", "%s", c.Auth.problem)
 	case c.Auth.apply == nil:
 		fault("Auth", "is required")
+	case c.Auth.certificate && c.Client == nil:
+		fault("Client", "is required with TLS: it has the certificate")
 	}
 	if c.TTL != NoTTL && (c.TTL < 0 || c.TTL > maxTTL) {
 		fault("TTL", "%v is not within 0 and %v", c.TTL, maxTTL)
