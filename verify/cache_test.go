@@ -309,16 +309,17 @@ func TestChecksOfHits(t *testing.T) {
 	}
 }
 
-// Only the very token is remembered: every other one is looked at.
+// Only the very token is remembered: every other one is looked at, however
+// long it is and wherever it differs.
 func TestVariantsOfACachedToken(t *testing.T) {
 	v, _, clock := watched(t, nil)
 	hit := hits(t, v, clock)
-	for _, s := range []*signer{rs256, es256, eddsa} {
-		token := s.good()
+	for i, s := range []*signer{rs256, es256, eddsa, eddsa} {
+		token := s.with("x", quote(strings.Repeat("x", i*1000)))
 		accept(t, v, token)
 		for i := range token {
 			b := []byte(token)
-			for _, c := range []byte{'A', 'B', '.', '=', '\n'} {
+			for _, c := range []byte{'A', '.', '\n'} {
 				if b[i] = c; string(b) == token {
 					continue
 				}
@@ -403,10 +404,9 @@ func TestHeadersAreBounded(t *testing.T) {
 		t.Error("none is")
 	}
 	// A long one is not remembered at all.
-	known := verify.KnownHeaders(v)
-	clock.seconds.Store(200)
+	v, _, _ = watched(t, nil)
 	accept(t, v, eddsa.token(eddsa.header("x", quote(strings.Repeat("x", 600))), claims()))
-	if verify.KnownHeaders(v) > known {
+	if verify.KnownHeaders(v) != 0 {
 		t.Error("a long header is remembered")
 	}
 }
