@@ -30,7 +30,7 @@ var sections = []section{
 		"an object of all claims are taken as they are.", decodedTokens},
 	{"A token seen before", "64 tokens that come again and again.", seenTokens},
 	{"Middleware", "net/http handlers called directly with one request whose token was seen before, to raw RS256.", inProcess},
-	{"Loopback HTTP", "A server on one core, its handler with and without the middleware, the same requests over 16 kept\n" +
+	{"Loopback HTTP", "A server on one core, its handler with and without the middleware, the same requests over 32 kept\n" +
 		"connections: requests per second, to those of the bare handler.", loopback},
 	{"Refusals", "What is refused without a signature check, to raw RS256 (a good token's). The kit's cache is on.", refusals},
 	{"Keys and issuers", "The number of keys in the issuer's set, and of issuers.", scale},
