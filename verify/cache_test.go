@@ -73,8 +73,10 @@ func TestCacheRemembers(t *testing.T) {
 		if hit(token) {
 			t.Errorf("%s: a hit on the first sight", s.alg)
 		}
-		if !hit(token) || !hit(token) {
-			t.Errorf("%s: no hit", s.alg)
+		for range 2 {
+			if !hit(token) {
+				t.Errorf("%s: no hit", s.alg)
+			}
 		}
 		if hit(s.with("jti", `"another"`)) {
 			t.Errorf("%s: a hit for another token", s.alg)
