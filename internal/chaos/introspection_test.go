@@ -608,7 +608,7 @@ func TestIntrospectionOutage(t *testing.T) {
 				for range 2 {
 					start := time.Now()
 					all(t, name, true)
-					if d := time.Since(start); d > fetchTimeout+slack {
+					if d := time.Since(start); d > 2*fetchTimeout { // one, and slack for a busy machine
 						t.Errorf("%s: answered after %v", name, d)
 					}
 				}
@@ -622,7 +622,7 @@ func TestIntrospectionOutage(t *testing.T) {
 					for status := 0; status != 200; time.Sleep(20 * time.Millisecond) {
 						sent := time.Since(back)
 						status, _ = get(t, base, "GET", "/api/protected", opaque)
-						if status != 200 && status != 503 || status == 503 && sent > 2*time.Second {
+						if status != 200 && status != 503 || status == 503 && sent > 2*time.Second+slack {
 							t.Errorf("%s: %s answers %d %v after the endpoint is back", name, framework, status, sent)
 							break
 						}
@@ -690,7 +690,7 @@ func dieAndReturn(t *testing.T, framework, base string, issuer *verifytest.Serve
 	issuer.Heal()
 	back := time.Now()
 	for call(base, issuer.Token(nil)) != 200 {
-		if d := time.Since(back); d > 2*time.Second {
+		if d := time.Since(back); d > 2*time.Second+slack {
 			t.Errorf("%s: not noticed %v after the endpoint is back", framework, d)
 			return
 		}
