@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/xml"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +164,37 @@ func TestTokens(t *testing.T) {
 		if len(seen) != 50 {
 			t.Errorf("%s: %d different payloads of 50", algorithm, len(seen))
 		}
+	}
+}
+
+// The chart is an image that can be drawn, with a bar for everybody.
+func TestChart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "chart.svg")
+	s, err := parse([]string{"-short", "-alg", "ES256", "-tables", "never seen$", "-chart", file}, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), io.Discard, s); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bars := 0
+	for d := xml.NewDecoder(bytes.NewReader(text)); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "rect" {
+			bars++
+		}
+	}
+	if bars != len(contender.All)+1 {
+		t.Errorf("%d bars for %d contenders and raw", bars, len(contender.All))
 	}
 }
 

@@ -32,6 +32,7 @@ type settings struct {
 	algorithms []string
 	only       *regexp.Regexp
 	tables     *regexp.Regexp
+	chart      string // the file to draw one into
 }
 
 func main() {
@@ -60,6 +61,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	algorithms := f.String("alg", strings.Join(token.Algorithms, ","), "algorithms of the tables that have several, comma-separated")
 	only := f.String("only", "", "contenders whose name matches this regular expression, and raw")
 	tables := f.String("tables", "", "tables whose title matches this regular expression")
+	f.StringVar(&s.chart, "chart", "", "SVG file for a chart of what a token never seen costs, by the first algorithm")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}

@@ -48,6 +48,9 @@ func uniqueTokens(ctx context.Context, r *report) error {
 		return err
 	}
 	r.goal("unique tokens "+strings.Join(r.algorithms, " / ")+", to raw, cache off", "≤ 1.10 / 1.06 / 1.06 / 1.10", byAlgorithm(results, r.algorithms, kitName))
+	if err := r.draw(results); err != nil {
+		return err
+	}
 	if kit, ok := named(results["RS256"], kitName); ok {
 		r.goal("bytes · allocations of a unique RS256 token", "≤ 3,584 · 20", allocations(kit))
 	}
