@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -118,10 +119,10 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	// A token that was found to be revoked is not taken at its own word again.
 	last := e.asked.Load()
 	q.Known = !in.Always && !q.Fresh && (last == nil || last.err == nil)
-	a, err := in.Introspector.Introspect(ctx, q)
+	a, err := in.ask(ctx, q)
 	switch {
 	case err != nil:
-		return nil, unavailable(err)
+		return nil, err
 	case a == nil:
 		return e.token.clone(), nil
 	}
@@ -135,11 +136,24 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	return j.still(v.now(), v.leeway)
 }
 
-var errNotIntrospected = errorString("the issuer's tokens are not introspected")
+var (
+	errNotIntrospected = errors.New("verify: the issuer's tokens are not introspected")
+	errNoAnswer        = errors.New("verify: the introspector has no answer")
+)
 
-type errorString string
-
-func (e errorString) Error() string { return "verify: " + string(e) }
+// ask puts a question. There is no answer only where none was demanded: an
+// introspector that forgets to give one opens nothing.
+func (in *Introspection) ask(ctx context.Context, q *Query) (*Answer, error) {
+	known := q.Known
+	a, err := in.Introspector.Introspect(ctx, q)
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case a == nil && !known:
+		return nil, unavailable(errNoAnswer)
+	}
+	return a, nil
+}
 
 // consider holds an answer against the JWT that it is about.
 func (e *entry) consider(a *Answer) *judgement {
@@ -264,9 +278,9 @@ func (c *claims) checkAnsweredAudience(is *issuer, a *Answer) error {
 // judgeOpaque judges a token that is no JWT by what the server says of it.
 func (v *Verifier) judgeOpaque(ctx context.Context, q *Query) (*Token, error) {
 	is := v.opaque
-	a, err := is.introspection.Introspector.Introspect(ctx, q)
+	a, err := is.introspection.ask(ctx, q)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	j := a.judged.Load()
 	if j == nil || j.issuer != is {
@@ -280,10 +294,10 @@ func (v *Verifier) judgeOpaque(ctx context.Context, q *Query) (*Token, error) {
 // is no key set of its issuer. What the server says must not contradict it, and
 // counts alone: nobody has verified the rest. If it does not say for whom the
 // token is and whose, the token cannot be judged: with keys it might be good.
-func (v *Verifier) judgeUnverified(ctx context.Context, is *issuer, p *parsed, q *Query) (*Token, error) {
-	a, err := is.introspection.Introspector.Introspect(ctx, q)
+func (v *Verifier) judgeUnverified(ctx context.Context, is *issuer, t times, p *parsed, q *Query) (*Token, error) {
+	a, err := is.introspection.ask(ctx, q)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	j := is.judgeAnswer(a)
 	if j.silent {
@@ -301,7 +315,6 @@ func (v *Verifier) judgeUnverified(ctx context.Context, is *issuer, p *parsed, q
 		if err := c.contradicts(&claimed); err != nil {
 			return nil, err
 		}
-		t, _ := p.claims.readTimes(false)
 		if t.exp < j.times.exp {
 			j.times.exp, j.token.Expiry = t.exp, claimed.Expiry
 		}
@@ -335,9 +348,9 @@ func (is *issuer) judgeAnswer(a *Answer) *judgement {
 // isNamed reports whether a value of "iss" is the issuer's.
 func (is *issuer) isNamed(name string) bool { return slices.Contains(is.allNames, name) }
 
-// own are the members that a JWT knows best itself, and those that say something
+// tokensOwn are the members that a JWT knows best itself, and those that say something
 // of the answer rather than of the token.
-var own = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "active", "token_type"}
+var tokensOwn = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "active", "token_type"}
 
 // merge returns the claims of a token with those of an answer over them. Both
 // are strict JSON objects.
@@ -355,7 +368,7 @@ func merge(token, answer string) string {
 		taken[name] = true
 	}
 	for name, value := range strictjson.Value(strings.TrimSpace(answer)).Members() {
-		if !slices.Contains(own, name) {
+		if !slices.Contains(tokensOwn, name) {
 			add(name, value)
 		}
 	}

@@ -864,3 +864,22 @@ func TestOpener(t *testing.T) {
 		t.Errorf("without keys: %v", err)
 	}
 }
+
+// speechless is an introspector that breaks its promise and says nothing.
+type speechless struct{ asker }
+
+func (s *speechless) Introspect(context.Context, *verify.Query) (*verify.Answer, error) {
+	return nil, nil
+}
+
+// An introspector that says nothing, and no error either, opens nothing.
+func TestSpeechlessIntrospector(t *testing.T) {
+	v, _ := build(t, func(c *verify.Config) {
+		c.Introspection = &verify.Introspection{Introspector: &speechless{}, Always: true}
+	})
+	refuse(t, v, es256.good(), verify.ErrUnavailable)
+	refuse(t, v, "opaque", verify.ErrUnavailable)
+	if _, err := v.VerifyFresh(t.Context(), es256.good()); !errors.Is(err, verify.ErrUnavailable) {
+		t.Errorf("fresh: %v", err)
+	}
+}

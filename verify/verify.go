@@ -93,7 +93,7 @@ func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token,
 		switch {
 		case err == nil:
 		case errors.Is(err, errNoKeySet) && is.introspection != nil:
-			return v.judgeUnverified(ctx, is, &p, &Query{Token: token, Digest: d, Fresh: fresh})
+			return v.judgeUnverified(ctx, is, times, &p, &Query{Token: token, Digest: d, Fresh: fresh})
 		default:
 			return nil, err
 		}

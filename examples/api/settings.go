@@ -130,6 +130,10 @@ func readSettings(getenv func(string) string) (settings, []string) {
 			v.audience = []string{"embedded"}
 		}
 	}
+	if v.introspection == "off" && (v.introspectionURL != "" || v.introspectionTTL != 0) {
+		// What is not used now is to be right all the same.
+		v.introspection, v.clientID, v.clientSecret = "fallback", "unused", "unused"
+	}
 	for _, f := range append(verify.Faults(v.verifier().Validate()), verify.Faults(v.middleware().Validate())...) {
 		name := ""
 		switch field := f.Field[strings.IndexByte(f.Field, '.')+1:]; {
