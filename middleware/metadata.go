@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -49,7 +49,7 @@ func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSourc
 		fault("Resource", "is required")
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		fault("Resource", "is no https URL")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !upstream.IsLoopback(u):
 		fault("Resource", "is not https")
 	case u.User != nil || strings.Contains(c.Resource, "#"):
 		fault("Resource", "has user information or a fragment")
@@ -122,12 +122,4 @@ func (a *Auth) MetadataHandler() http.Handler {
 		}
 		_, _ = w.Write(a.metadata.body)
 	})
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }

@@ -322,11 +322,20 @@ func TestDiscovery(t *testing.T) {
 		{"http endpoint on loopback", issuerURL, members(map[string]any{"introspection_endpoint": "http://127.0.0.1/introspect"}), false, "not https"},
 		{"endpoint of the wrong type", issuerURL, members(map[string]any{"introspection_endpoint": []string{issuerURL}}), false, "not a string"},
 		{"endpoint with a fragment", issuerURL, members(map[string]any{"introspection_endpoint": issuerURL + "/i#f"}), false, "fragment"},
-		{"redirects", issuerURL, func(s *verifytest.Server) {
-			to := verifytest.Answer(http.RedirectHandler(s.URL(verifytest.JWKS), http.StatusFound).ServeHTTP)
+		{"redirects to another host", issuerURL, func(s *verifytest.Server) {
+			to := verifytest.Answer(http.RedirectHandler("https://other.example/metadata", http.StatusFound).ServeHTTP)
 			s.Fail(verifytest.OpenIDConfiguration, to)
 			s.Fail(verifytest.OAuthMetadata, to)
 		}, false, "status 302"},
+		{"redirects to http", issuerURL, func(s *verifytest.Server) {
+			to := verifytest.Answer(http.RedirectHandler("http://issuer.example/metadata", http.StatusFound).ServeHTTP)
+			s.Fail(verifytest.OpenIDConfiguration, to)
+			s.Fail(verifytest.OAuthMetadata, to)
+		}, false, "status 302"},
+		{"redirects to another path", issuerURL, func(s *verifytest.Server) {
+			to := verifytest.Answer(http.RedirectHandler(s.URL(verifytest.OAuthMetadata), http.StatusFound).ServeHTTP)
+			s.Fail(verifytest.OpenIDConfiguration, to)
+		}, true, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			issuer := verifytest.NewInMemory(tc.issuer)

@@ -1,15 +1,10 @@
 package introspect
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,30 +12,9 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	"github.com/bearerkit/bearerkit/internal/discovery"
 	"github.com/bearerkit/bearerkit/internal/strictjson"
+	"github.com/bearerkit/bearerkit/internal/upstream"
 )
-
-// newClient makes a client of the kit's own, or one that uses c's transport by
-// the kit's rules.
-func newClient(c *http.Client) (client *http.Client, own *http.Transport) {
-	client = &http.Client{}
-	if c != nil {
-		*client = *c
-	} else {
-		own = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			ForceAttemptHTTP2:      true,
-			MaxIdleConnsPerHost:    32,
-			IdleConnTimeout:        30 * time.Second,
-			MaxResponseHeaderBytes: maxHeader,
-		}
-		client.Transport = own
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return client, own
-}
 
 // A callError says why there is no answer. It holds nothing that the server has
 // written: a server that is lying could write the token.
@@ -137,7 +111,7 @@ func (s *Source) introspect(token string) (claims string, active bool, err error
 		return "", false, err
 	}
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	h := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}, "User-Agent": {"bearerkit"}}
+	h := http.Header{"Accept": {"application/json"}}
 	switch {
 	case s.config.Signed:
 		h.Set("Accept", "application/"+signedType)
@@ -150,17 +124,12 @@ func (s *Source) introspect(token string) (claims string, active bool, err error
 		}
 		return "", false, fmt.Errorf("this client cannot authenticate: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.url, strings.NewReader(form.Encode()))
+	resp, err := s.client.Post(ctx, at.url, h, form)
 	if err != nil {
-		return "", false, &callError{text: "the endpoint's URL cannot be asked"}
+		return "", false, fromUpstream(err)
 	}
-	req.Header = h
-	body, contentType, err := s.do(req)
-	if err != nil {
-		return "", false, err
-	}
-	text := string(body)
-	if mediaType, _, _ := mime.ParseMediaType(contentType); mediaType == "application/"+signedType {
+	text := string(resp.Body)
+	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType == "application/"+signedType {
 		s.mu.Lock()
 		open := s.open
 		s.mu.Unlock()
@@ -214,56 +183,23 @@ func openSigned(ctx context.Context, open func(context.Context, string, string, 
 	return string(inner), nil
 }
 
-// do makes a request, and returns the body of a 200.
-func (s *Source) do(req *http.Request) (body []byte, contentType string, err error) {
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return nil, "", broken(req, err)
+// fromUpstream says who is to blame for a call that brought no answer.
+func fromUpstream(err error) *callError {
+	c := &callError{text: err.Error(), ill: true}
+	var e *upstream.Error
+	if !errors.As(err, &e) {
+		return c // a document that cannot be used
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text := fmt.Sprintf("status %d", resp.StatusCode)
-		switch resp.StatusCode {
-		case http.StatusUnauthorized, http.StatusForbidden:
-			text += ": the server does not accept this client's credentials"
-		case http.StatusBadRequest:
-			text += ": the server refuses the question"
-		}
-		gateway := resp.StatusCode >= 502 && resp.StatusCode <= 504
-		return nil, "", &callError{text: text, broken: gateway, ill: resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests}
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		c.text += ": the server does not accept this client's credentials"
+	case http.StatusBadRequest:
+		c.text += ": the server refuses the question"
 	}
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return nil, "", broken(req, err)
-	case len(body) > maxBody:
-		return nil, "", &callError{text: fmt.Sprintf("the answer is longer than %d bytes", maxBody), ill: true}
-	}
-	return body, resp.Header.Get("Content-Type"), nil
-}
-
-// broken describes an error of the transport in words of our own.
-func broken(req *http.Request, err error) error {
-	e := &callError{broken: true, ill: true}
-	host := req.URL.Host
-	var op *net.OpError
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var timeout interface{ Timeout() bool }
-	switch {
-	case req.Context().Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		e.text = host + " does not answer in time"
-	case errors.As(err, &dns):
-		e.text = host + " cannot be resolved"
-	case errors.As(err, &cert), errors.As(err, &authority):
-		e.text = host + " has a certificate that is not trusted"
-	case errors.As(err, &op) && op.Op == "dial":
-		e.text = host + " cannot be reached"
-	default:
-		e.text = host + " breaks the connection, or does not speak HTTP"
-	}
-	return e
+	gateway := e.Status >= 502 && e.Status <= 504
+	c.broken = e.Broken || gateway
+	c.ill = e.Broken || e.Status == http.StatusOK || e.Status >= 500 || e.Status == http.StatusTooManyRequests
+	return c
 }
 
 // A place is where the endpoint is.
@@ -322,33 +258,21 @@ func (s *Source) endpoint(ctx context.Context) (place, error) {
 
 // discover reads the issuer's metadata: whichever document has the endpoint.
 func (s *Source) discover(ctx context.Context) (place, error) {
-	var last error
-	for _, at := range discovery.WellKnown(s.issuer) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
-		if err != nil {
-			return place{}, &callError{text: "the issuer's metadata cannot be asked for"}
-		}
-		req.Header = http.Header{"Accept": {"application/json"}, "User-Agent": {"bearerkit"}}
-		body, _, err := s.do(req)
+	var p place
+	err := s.client.Discover(ctx, s.issuer, false, func(m upstream.Metadata, _ *upstream.Response) error {
+		u, err := m.Endpoint("introspection_endpoint", s.issuer, s.config.InsecureHTTP)
 		if err == nil {
-			var m discovery.Metadata
-			if m, err = discovery.Parse(bytes.TrimSpace(body), s.issuer); err == nil {
-				var u string
-				if u, err = m.Endpoint("introspection_endpoint", s.issuer, s.config.InsecureHTTP); err == nil {
-					return place{url: u, signed: m["introspection_signing_alg_values_supported"].Kind() == strictjson.Array, asked: time.Now()}, nil
-				}
-			}
-			err = &callError{text: err.Error(), ill: true}
+			p = place{url: u, signed: m["introspection_signing_alg_values_supported"].Kind() == strictjson.Array, asked: time.Now()}
 		}
-		last = err
-		if ctx.Err() != nil {
-			break
-		}
+		return err
+	})
+	if err == nil {
+		return p, nil
 	}
-	e := &callError{text: "metadata: " + last.Error(), ill: true}
-	var inner *callError
-	if errors.As(last, &inner) {
-		e.broken = inner.broken
+	e := &callError{text: "metadata: " + err.Error(), ill: true}
+	var all upstream.DiscoveryError
+	if errors.As(err, &all) {
+		e.broken = fromUpstream(all[len(all)-1]).broken
 	}
-	return place{}, e
+	return p, e
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/bearerkit/bearerkit/internal/upstream"
 )
 
 // A State is how a source gets on with its server.
@@ -67,6 +69,7 @@ func (s *Source) Health() Health {
 	if h.URL == "" {
 		h.URL = s.place.url
 	}
+	h.URL = upstream.Redact(h.URL)
 	switch {
 	case s.life.Err() != nil:
 		h.State = StateClosed

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/bearerkit/bearerkit/internal/discovery"
+	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -63,10 +62,7 @@ const (
 	maxGrace    = 24 * time.Hour
 	inactiveTTL = 5 * time.Second // RFC 7662 section 4: a token does not come back to life
 
-	callTimeout = 5 * time.Second // one call, from dialling to the last byte; discovery included
-	dialTimeout = 2 * time.Second
-	maxBody     = 1 << 20  // bytes of an answer, after decompression
-	maxHeader   = 64 << 10 // bytes of an answer's header
+	callTimeout = upstream.DefaultTimeout // one call, from dialling to the last byte; discovery included
 
 	// The breaker opens after breakAfter calls in a row that cost their time
 	// and brought nothing, and lets one through each breakFor.
@@ -85,7 +81,7 @@ const (
 // with the configuration, and the first question is the first call.
 func New(c Config) *Source {
 	s := &Source{config: c, cache: newCache(c.CacheSize)}
-	s.client, s.own = newClient(c.Client)
+	s.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: callTimeout})
 	s.life, s.end = context.WithCancel(context.Background())
 	s.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Timeout:     breakFor,
@@ -98,8 +94,7 @@ func New(c Config) *Source {
 // for concurrent use.
 type Source struct {
 	config  Config
-	client  *http.Client
-	own     *http.Transport // to be closed in the end; may be nil
+	client  *upstream.Client
 	life    context.Context // ends with Close
 	end     context.CancelFunc
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
@@ -127,19 +122,17 @@ func (s *Source) Bind(issuer string, open verify.Opener) error {
 	if s.issuer != "" && s.issuer != issuer {
 		fault("Issuer", "is bound to another issuer already: a token is for its own issuer's eyes")
 	}
-	is, _ := url.Parse(issuer)
-	loopback := is != nil && discovery.IsLoopback(is)
 	if c.URL != "" {
-		u, problem := discovery.CheckURL(c.URL)
+		u, problem := upstream.CheckURL(c.URL)
 		switch {
 		case problem != "":
 			fault("URL", "%s", problem)
-		case u.Scheme == "http" && !c.InsecureHTTP && !(loopback && discovery.IsLoopback(u)):
-			fault("URL", "%q is not https: whoever is on the way could read tokens and credentials (InsecureHTTP allows it)", c.URL)
+		case !upstream.Secure(u, issuer, c.InsecureHTTP):
+			fault("URL", "%q is not https: somebody on the way could read tokens and credentials (InsecureHTTP allows it)", upstream.Redact(c.URL))
 		}
-	} else if u, problem := discovery.CheckURL(issuer); problem != "" || u.RawQuery != "" {
-		fault("URL", "is required: the issuer %q has no metadata", issuer)
-	} else if u.Scheme == "http" && !c.InsecureHTTP && !loopback {
+	} else if u, problem := upstream.CheckURL(issuer); problem != "" || u.RawQuery != "" {
+		fault("URL", "is required: the issuer %q has no metadata", upstream.Redact(issuer))
+	} else if !upstream.Secure(u, issuer, c.InsecureHTTP) {
 		fault("URL", "is required: the issuer %q is not https (InsecureHTTP allows it)", issuer)
 	}
 	switch {
@@ -285,8 +278,6 @@ func (s *Source) record(claims string, active bool, began time.Time) *record {
 // questions get an error.
 func (s *Source) Close() error {
 	s.end()
-	if s.own != nil {
-		s.own.CloseIdleConnections()
-	}
+	s.client.CloseIdle()
 	return nil
 }

@@ -65,7 +65,7 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 		"http to the TLS port": {trusting, strings.Replace(server.URL, "https", "http", 1), "400"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, jwks.Config{URL: c.url, Client: c.client})
+			s := open(t, jwks.Config{URL: c.url, Client: c.client, InsecureHTTP: true})
 			defer s.Close()
 			set, err := s.Refresh(t.Context(), verify.Demand{Good: anySet})
 			switch {

@@ -1,16 +1,20 @@
 package jwks
 
-import "github.com/bearerkit/bearerkit/internal/discovery"
+import "github.com/bearerkit/bearerkit/internal/upstream"
 
 // What tests outside of the package see of its inside.
 var (
 	Lifetime      = lifetime
 	RetryAfter    = retryAfter
-	WellKnown     = discovery.WellKnown
-	CheckRedirect = checkRedirect
+	WellKnown     = upstream.WellKnown
+	CheckRedirect = upstream.CheckRedirect
 )
 
 // ParseMetadata returns the jwks_uri of a metadata document.
 func ParseMetadata(data []byte, issuer string, insecureHTTP bool) (string, error) {
-	return parseMetadata(data, issuer, insecureHTTP)
+	m, err := upstream.ParseMetadata(data, issuer, true)
+	if err != nil {
+		return "", err
+	}
+	return m.Endpoint("jwks_uri", issuer, insecureHTTP)
 }

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/bearerkit/bearerkit/internal/discovery"
+	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -20,7 +20,7 @@ const (
 // A fetcher asks the issuer. It belongs to the refresher's goroutine alone,
 // and remembers what the next request can build on.
 type fetcher struct {
-	client       *http.Client
+	client       *upstream.Client
 	issuer       string
 	discover     bool // url comes from the issuer's metadata
 	insecureHTTP bool
@@ -94,17 +94,17 @@ func (f *fetcher) mayHaveMoved(err error, demanded bool, before *verify.KeySet) 
 		// Nothing new where a token promised some.
 		return demanded && f.set == before && !lately
 	}
-	var e *fetchError
+	var e *upstream.Error
 	switch {
 	case !errors.As(err, &e):
 		return true // an answer, but no key set
-	case e.timeout:
+	case e.Timeout:
 		// The next attempt begins with the metadata: this one has lasted
 		// long enough.
 		f.discoverFirst = true
 		return false
-	case e.status == http.StatusTooManyRequests || e.status >= 500:
-		return !lately && e.retryAfter == 0
+	case e.Status == http.StatusTooManyRequests || e.Status >= 500:
+		return !lately && wantsPause(e, time.Now()) == 0
 	}
 	return true
 }
@@ -113,38 +113,29 @@ func (f *fetcher) mayHaveMoved(err error, demanded bool, before *verify.KeySet) 
 // names a key set counts. If none does, the URL at hand stays.
 func (f *fetcher) rediscover(ctx context.Context) error {
 	f.asked = time.Now()
-	var errs []error
-	for _, url := range discovery.WellKnown(f.issuer) {
-		a, err := get(ctx, f.client, url, "", f.seen)
+	lifetimeOf := minMetadataLifetime
+	err := f.client.Discover(ctx, f.issuer, f.url == "", func(m upstream.Metadata, resp *upstream.Response) error {
+		uri, err := m.Endpoint("jwks_uri", f.issuer, f.insecureHTTP)
 		if err != nil {
-			errs = append(errs, err)
-			var e *fetchError
-			if errors.As(err, &e) && e.status == 0 && (!e.timeout || f.url != "") || ctx.Err() != nil {
-				break // the other document is on the same host
-			}
-			continue
-		}
-		uri, err := parseMetadata(a.body, f.issuer, f.insecureHTTP)
-		if err != nil {
-			errs = append(errs, &documentError{url, err})
-			continue
+			return err
 		}
 		if uri != f.url {
 			f.url, f.etag = uri, ""
 		}
-		f.metadataUntil = f.asked.Add(max(a.lifetime, minMetadataLifetime))
-		f.metadataErr = nil
+		d, _ := lifetime(resp.Header, time.Now())
+		lifetimeOf = max(d, minMetadataLifetime)
 		return nil
+	})
+	f.metadataUntil = f.asked.Add(lifetimeOf)
+	if f.metadataErr = err; err != nil {
+		f.metadataErr = fmt.Errorf("metadata: %w", err)
 	}
-	err := errors.Join(errs...)
-	f.metadataErr = fmt.Errorf("metadata: %w", err)
-	f.metadataUntil = f.asked.Add(minMetadataLifetime)
 	return f.metadataErr
 }
 
 // fetchKeys reads the key set.
 func (f *fetcher) fetchKeys(ctx context.Context) (*outcome, error) {
-	a, err := get(ctx, f.client, f.url, f.etag, f.seen)
+	a, err := get(ctx, f.client, f.url, f.etag)
 	if err != nil {
 		return nil, err
 	}
@@ -156,15 +147,15 @@ func (f *fetcher) fetchKeys(ctx context.Context) (*outcome, error) {
 	}
 	keys, skipped, err := parse(a.body)
 	if err != nil {
-		return nil, &documentError{f.url, err}
+		return nil, &upstream.DocumentError{URL: upstream.Redact(f.url), Cause: err}
 	}
 	set, more := verify.NewKeySet(keys)
 	skipped = append(skipped, more...)
 	if set.Len() == 0 {
 		if len(skipped) > 0 {
-			return nil, &documentError{f.url, fmt.Errorf("no key in it can be used (%d skipped, the first: %s)", len(skipped), skipped[0].Reason)}
+			return nil, &upstream.DocumentError{URL: upstream.Redact(f.url), Cause: fmt.Errorf("no key in it can be used (%d skipped, the first: %s)", len(skipped), skipped[0].Reason)}
 		}
-		return nil, &documentError{f.url, errors.New("an empty key set")}
+		return nil, &upstream.DocumentError{URL: upstream.Redact(f.url), Cause: errors.New("an empty key set")}
 	}
 	// The same keys are the same set, so that whoever remembers what a set
 	// has verified need not forget it.
@@ -179,19 +170,15 @@ func (f *fetcher) outcome(notModified bool) *outcome {
 	return &outcome{f.url, f.set, f.keys, f.skipped, f.lifetime, notModified, f.metadataErr}
 }
 
-func (f *fetcher) seen(what string) { f.lastAnswer = what }
-
-// A documentError says what is wrong with a document that did come.
-type documentError struct {
-	url   string
-	cause error
+// wantsPause returns how long the issuer asks to be left alone, 0 if it does not.
+func wantsPause(e *upstream.Error, now time.Time) time.Duration {
+	if e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable {
+		return retryAfter(e.Header, now)
+	}
+	return 0
 }
 
-func (e *documentError) Error() string { return e.url + ": " + e.cause.Error() }
-
-func (e *documentError) Unwrap() error { return e.cause }
-
 func isTimeoutError(err error) bool {
-	var e *fetchError
-	return errors.As(err, &e) && e.timeout
+	var e *upstream.Error
+	return errors.As(err, &e) && e.Timeout
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -30,7 +31,7 @@ const (
 // Health is what an operator wants to know about a source.
 type Health struct {
 	Issuer string
-	URL    string // of the key set; empty until it has been discovered
+	URL    string // of the key set, without the values of a query; empty until it has been discovered
 	State  State
 	Since  time.Time // when the source got into State
 	Ready  bool      // there is a key set that may be used now
@@ -107,6 +108,7 @@ func (s *Source) Health() Health {
 	if h.URL == "" {
 		h.URL = s.config.URL
 	}
+	h.URL = upstream.Redact(h.URL)
 	if h.LastError == nil {
 		h.LastError = r.metadataErr
 	}
@@ -165,9 +167,9 @@ func (s *Source) noteSuccess(v *view, now, began time.Time, out *outcome, logs *
 	if r.to(StateReady, now) {
 		switch before {
 		case StateStarting:
-			logs.add(slog.LevelInfo, "key set ready", "url", out.url, keyIDs("keys", out.set.IDs()))
+			logs.add(slog.LevelInfo, "key set ready", "url", upstream.Redact(out.url), keyIDs("keys", out.set.IDs()))
 		default:
-			logs.add(slog.LevelInfo, "key set refreshed again", "url", out.url, "after", now.Sub(since).Round(time.Millisecond), keyIDs("keys", out.set.IDs()))
+			logs.add(slog.LevelInfo, "key set refreshed again", "url", upstream.Redact(out.url), "after", now.Sub(since).Round(time.Millisecond), keyIDs("keys", out.set.IDs()))
 		}
 	}
 	if v.set != nil && v.set != out.set {
@@ -187,9 +189,9 @@ func (s *Source) noteSuccess(v *view, now, began time.Time, out *outcome, logs *
 	}
 	if had := r.metadataErr != nil; had != (out.metadataErr != nil) {
 		if had {
-			logs.add(slog.LevelInfo, "metadata can be used again", "url", out.url)
+			logs.add(slog.LevelInfo, "metadata can be used again", "url", upstream.Redact(out.url))
 		} else {
-			logs.add(slog.LevelWarn, "metadata cannot be used; the key set is read where it was", "url", out.url, "error", out.metadataErr)
+			logs.add(slog.LevelWarn, "metadata cannot be used; the key set is read where it was", "url", upstream.Redact(out.url), "error", out.metadataErr)
 		}
 	}
 	r.metadataErr = out.metadataErr
@@ -220,7 +222,7 @@ func keyIDs(name string, ids []string) slog.Attr {
 			list = append(list, "…")
 			break
 		}
-		list = append(list, printable(id, 100))
+		list = append(list, upstream.Printable(id, 100))
 	}
 	return slog.Any(name, list)
 }

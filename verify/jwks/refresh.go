@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -14,10 +15,7 @@ import (
 func (s *Source) run() {
 	stop := context.AfterFunc(s.ctx, func() { s.Close() })
 	defer stop()
-	if s.own != nil {
-		// A connection may have become idle after Close.
-		defer s.own.CloseIdleConnections()
-	}
+	defer s.fetcher.client.CloseIdle() // a connection may have become idle after Close
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for s.ctx.Err() == nil {
@@ -77,10 +75,10 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 		err, out = errClosed, nil
 	case err != nil:
 		err = fmt.Errorf("jwks: %w", err)
-		var e *fetchError
+		var e *upstream.Error
 		var wait time.Duration
 		if errors.As(err, &e) {
-			wait = e.retryAfter
+			wait = wantsPause(e, now)
 		}
 		_, unusable := v.keySet(now)
 		p.hasFailed(now, err, wait, unusable == nil)
@@ -175,7 +173,7 @@ func (s *Source) join(now time.Time, withdrawn bool) (*attempt, time.Duration, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.plan
-	patience := fetchTimeout
+	patience := upstream.DefaultTimeout
 	if p.failures > 0 {
 		if _, err := s.view.Load().keySet(now); err != nil {
 			// Every request is in want of a set. None waits while the

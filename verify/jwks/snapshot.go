@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/bearerkit/bearerkit/internal/strictjson"
+	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -26,7 +27,7 @@ const snapshotInterval = 5 * time.Minute
 
 // maxSnapshot bounds the file in bytes. Keys come without their certificates
 // there, so that it is smaller than what they were read from.
-const maxSnapshot = 2 * maxBody
+const maxSnapshot = 2 * upstream.MaxBody
 
 // A snapshotFile holds the last good keys of one issuer. It is a JWK Set with
 // two members more: whose keys they are, and when the issuer confirmed them.
@@ -92,7 +93,7 @@ func (s *Source) saveSnapshot(out *outcome, at time.Time) {
 	case f.saving.IsZero():
 		f.saving = at
 		go s.writeSnapshots()
-	case at.Sub(f.saving) > fetchTimeout:
+	case at.Sub(f.saving) > upstream.DefaultTimeout:
 		s.noteSnapshot(errSlowDisk, &logs)
 	}
 }

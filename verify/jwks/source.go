@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bearerkit/bearerkit/internal/discovery"
+	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -38,8 +38,9 @@ type Config struct {
 	// one. Neither the file nor its directory may be owned or writable by
 	// another user. Default: none.
 	Snapshot string
-	// InsecureHTTP allows http to hosts other than this one: whoever is on
-	// the way can then replace the keys and issue tokens.
+	// InsecureHTTP allows plain http: somebody on the way can then replace the
+	// keys and issue tokens. Default: http is for an issuer on this machine
+	// (localhost, a loopback address) alone, and for URLs on this machine.
 	InsecureHTTP bool
 	// Logger gets one record for each change of state. Default:
 	// slog.Default().
@@ -94,9 +95,8 @@ type Source struct {
 	plan   plan
 	report report
 
-	fetcher  *fetcher        // the refresher's own
-	snapshot snapshotFile    // its mutable part is guarded by mu
-	own      *http.Transport // to be closed in the end; may be nil
+	fetcher  *fetcher     // the refresher's own
+	snapshot snapshotFile // its mutable part is guarded by mu
 }
 
 // A view is what requests see: they load it and never wait for more.
@@ -127,15 +127,15 @@ func (s *Source) Bind(issuer string) error {
 		bad.add("Issuer", "%q is not the issuer %q that the keys are for", c.Issuer, issuer)
 	}
 	if c.URL != "" {
-		checkPlace(&bad, "URL", c.URL, c.InsecureHTTP)
+		checkPlace(&bad, "URL", c.URL, issuer, c.InsecureHTTP)
 	} else if len(s.faults) == 0 {
 		name := c.Issuer
 		if name == "" {
 			name = issuer
 		}
-		u := checkPlace(&bad, "Issuer", name, c.InsecureHTTP)
+		u := checkPlace(&bad, "Issuer", name, name, c.InsecureHTTP)
 		if u != nil && (u.RawQuery != "" || u.ForceQuery) {
-			bad.add("Issuer", "%q has a query: it can have no metadata (RFC 8414 section 2); set URL", name)
+			bad.add("Issuer", "%q has a query: it can have no metadata (RFC 8414 section 2); set URL", upstream.Redact(name))
 		}
 	}
 	if c.MaxStale != 0 && c.MaxStale < time.Second {
@@ -156,17 +156,14 @@ func (s *Source) Bind(issuer string) error {
 }
 
 // checkPlace checks a URL of the configuration.
-func checkPlace(bad *faults, field, s string, insecureHTTP bool) *url.URL {
-	u, problem := discovery.CheckURL(s)
+func checkPlace(bad *faults, field, s, issuer string, insecureHTTP bool) *url.URL {
+	u, problem := upstream.CheckURL(s)
 	switch {
 	case problem != "":
-		if u, err := url.Parse(s); err == nil {
-			s = u.Redacted()
-		}
-		bad.add(field, "%q %s", s, problem)
+		bad.add(field, "%q %s", upstream.Redact(s), problem)
 		return nil
-	case u.Scheme == "http" && !insecureHTTP && !discovery.IsLoopback(u):
-		bad.add(field, "%q is not https: whoever is on the way could replace the keys (InsecureHTTP allows it)", s)
+	case !upstream.Secure(u, issuer, insecureHTTP):
+		bad.add(field, "%q is not https: somebody on the way could replace the keys (InsecureHTTP allows it, and so does an issuer on this machine for URLs on this machine)", upstream.Redact(s))
 	}
 	return u
 }
@@ -213,9 +210,9 @@ func (s *Source) start() error {
 	if c.MaxStale == 0 {
 		s.config.MaxStale = defaultMaxStale
 	}
-	client, own := newClient(c.Client)
-	s.own = own
-	s.fetcher = &fetcher{client: client, issuer: s.issuer, url: c.URL, discover: c.URL == "", insecureHTTP: c.InsecureHTTP}
+	f := &fetcher{issuer: s.issuer, url: c.URL, discover: c.URL == "", insecureHTTP: c.InsecureHTTP}
+	f.client = upstream.New(upstream.Config{HTTP: c.Client, Quote: true, Seen: func(answer string) { f.lastAnswer = answer }})
+	s.fetcher = f
 	parent := c.Context
 	if parent == nil {
 		parent = context.Background()
@@ -251,8 +248,8 @@ func (s *Source) Close() error {
 	if s.cancel != nil {
 		s.cancel()
 	}
-	if s.own != nil {
-		s.own.CloseIdleConnections()
+	if s.fetcher != nil {
+		s.fetcher.client.CloseIdle()
 	}
 	return nil
 }

@@ -2,11 +2,13 @@ package jwks_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bearerkit/bearerkit/verify"
@@ -62,4 +64,70 @@ func TestBindWhileRunning(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	wg.Wait()
+}
+
+// Which http URLs may be asked is one rule for the issuer, the key set and the
+// metadata: see internal/upstream.
+func TestPlainHTTP(t *testing.T) {
+	const local = "http://127.0.0.1:8080"
+	for _, tc := range []struct {
+		issuer, url string
+		insecure    bool
+		want        bool
+	}{
+		{issuerURL, "http://127.0.0.1/keys", false, false},
+		{issuerURL, "http://127.0.0.1/keys", true, true},
+		{"https://localhost", "http://127.0.0.1/keys", false, true},
+		{local, "http://localhost/keys", false, true},
+		{local, "http://keys.example/keys", false, false},
+		{local, "", false, true},
+		{"http://LOCALHOST", "", false, true},
+		{"http://issuer.example", "", false, false},
+		{"http://issuer.example", "https://issuer.example/keys", false, true},
+		{"local", "http://127.0.0.1/keys", false, false},
+	} {
+		err := jwks.New(jwks.Config{URL: tc.url, InsecureHTTP: tc.insecure}).Bind(tc.issuer)
+		if (err == nil) != tc.want || err != nil && !strings.Contains(err.Error(), "https") {
+			t.Errorf("%+v: %v", tc, err)
+		}
+	}
+}
+
+// The values of a URL's query (an API key, say) reach no log, error or Health,
+// nor do user name and password of a URL that is refused for having them.
+func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
+	const secret = "S3CR3T"
+	for name, h := range map[string]http.HandlerFunc{
+		"good":     serving(document(newKey("a"))),
+		"status":   status(500),
+		"no set":   serving("{}"),
+		"redirect": status(302, "Location", "https://keys.example/set?again="+secret),
+		"hangs":    hanging,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var logs logBuffer
+				f := &fakeIssuer{handler: h}
+				s := open(t, jwks.Config{URL: keysURL + "?apikey=" + secret, Client: &http.Client{Transport: f}, Logger: logs.logger()})
+				defer s.Close()
+				_, err := s.Refresh(t.Context(), verify.Demand{Good: anySet})
+				health := s.Health()
+				said := fmt.Sprintf("%v %+v\n%s", err, health, &logs)
+				if strings.Contains(said, secret) || health.URL != keysURL+"?apikey=xxxxx" {
+					t.Error(said)
+				}
+				if got := f.requests()[0].url; got != keysURL+"?apikey="+secret {
+					t.Errorf("asked %s", got)
+				}
+			})
+		})
+	}
+	for _, c := range []jwks.Config{
+		{URL: "https://" + secret + "@keys.example/"}, {URL: "https://u:" + secret + "@keys.example/"}, {URL: "https://u:" + secret + "/@keys.example/"},
+		{URL: "http://keys.example/?k=" + secret}, {URL: "ftp://keys.example/?k=" + secret}, {URL: "https://keys.example:x/?k=" + secret}, {URL: "https://keys.example/#" + secret},
+	} {
+		if err := jwks.New(c).Bind(issuerURL); err == nil || strings.Contains(err.Error(), secret) {
+			t.Error(err)
+		}
+	}
 }

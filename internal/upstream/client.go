@@ -1,0 +1,206 @@
+// Package upstream talks to authorization servers. It has what all parts of the
+// kit that call one share: the HTTP client and its bounds, which URLs may be
+// asked and which redirects followed, the issuer's metadata (OpenID Connect
+// Discovery 1.0 section 4, RFC 8414 section 3), and errors that are fit for a
+// log.
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// DefaultTimeout bounds one call, from dialling to the last byte.
+	DefaultTimeout = 5 * time.Second
+	// dialTimeout is shorter, so that a server that cannot be reached at all
+	// is tried again sooner; it leaves room for one lost packet.
+	dialTimeout = 2 * time.Second
+	// MaxBody bounds a document in bytes, after decompression.
+	MaxBody = 1 << 20
+	// maxHeader bounds an answer's header in bytes.
+	maxHeader = 64 << 10
+	// maxRedirects bounds how often an answer may point elsewhere.
+	maxRedirects = 3
+)
+
+// Config says how a [Client] calls.
+type Config struct {
+	// HTTP has the transport to use. Its policy for redirects is replaced.
+	// Default: a transport that the client makes and closes itself.
+	HTTP *http.Client
+	// Timeout bounds one call. Default: DefaultTimeout.
+	Timeout time.Duration
+	// Quote lets errors hold what the server or a library has written, made
+	// printable and cut. Without it errors consist of fixed sentences: a
+	// server that knows tokens could write one.
+	Quote bool
+	// Seen is told what each GET brought, in a few words. Optional.
+	Seen func(answer string)
+}
+
+// A Client calls one authorization server. It is safe for concurrent use.
+type Client struct {
+	get, post *http.Client
+	own       *http.Transport // to be closed in the end; may be nil
+	timeout   time.Duration
+	quote     bool
+	seen      func(string)
+}
+
+// New makes a client.
+func New(c Config) *Client {
+	client := &Client{timeout: c.Timeout, quote: c.Quote, seen: c.Seen}
+	if client.timeout == 0 {
+		client.timeout = DefaultTimeout
+	}
+	if client.seen == nil {
+		client.seen = func(string) {}
+	}
+	var base http.Client
+	if c.HTTP != nil {
+		base = *c.HTTP
+	} else {
+		client.own = &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConnsPerHost:    32,
+			IdleConnTimeout:        30 * time.Second,
+			MaxResponseHeaderBytes: maxHeader,
+		}
+		base.Transport = client.own
+	}
+	get, post := base, base
+	get.CheckRedirect = CheckRedirect
+	post.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.get, client.post = &get, &post
+	return client
+}
+
+// CloseIdle closes the connections that are not in use, if the client made the
+// transport.
+func (c *Client) CloseIdle() {
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+// CheckRedirect lets an answer point to another path of the same host alone:
+// what says which keys are the issuer's must not be moved by somebody who can
+// make one host redirect, to a foreign one or into the network of this machine.
+func CheckRedirect(next *http.Request, via []*http.Request) error {
+	last := via[len(via)-1].URL
+	switch {
+	case len(via) > maxRedirects:
+		return redirectError("too many redirects")
+	case next.URL.Host != last.Host || next.URL.User != nil:
+		return redirectError("redirect to another host refused")
+	case next.URL.Scheme != last.Scheme && next.URL.Scheme != "https":
+		return redirectError("redirect to http refused")
+	}
+	return nil
+}
+
+type redirectError string
+
+func (e redirectError) Error() string { return string(e) }
+
+// A Response is an answer with status 200, or 304 to a request with an
+// If-None-Match.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Get fetches a document. Redirects are followed within the host. The error is
+// an [*Error].
+func (c *Client) Get(ctx context.Context, url string, h http.Header) (*Response, error) {
+	resp, err := c.do(ctx, c.get, http.MethodGet, url, h, nil)
+	switch e, _ := err.(*Error); {
+	case err == nil && resp.Status == http.StatusOK:
+		c.seen(fmt.Sprintf("%s, %d bytes", answerLine(resp.Status, resp.Header), len(resp.Body)))
+	case err == nil:
+		c.seen(answerLine(resp.Status, resp.Header))
+	case e.Status == 0:
+		c.seen("none: " + e.Reason())
+	default:
+		c.seen(answerLine(e.Status, e.Header) + ": " + e.Reason())
+	}
+	return resp, err
+}
+
+// Post sends a form that asks for something and changes nothing: it may be sent
+// again if a connection turns out to be closed. Redirects are never followed:
+// they would send what is in the form elsewhere. The error is an [*Error].
+func (c *Client) Post(ctx context.Context, url string, h http.Header, form url.Values) (*Response, error) {
+	h = h.Clone()
+	h.Set("Content-Type", "application/x-www-form-urlencoded")
+	h["Idempotency-Key"] = nil // net/http takes it as said, and does not send it
+	return c.do(ctx, c.post, http.MethodPost, url, h, strings.NewReader(form.Encode()))
+}
+
+func (c *Client) do(ctx context.Context, client *http.Client, method, url string, h http.Header, body io.Reader) (*Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return nil, &Error{URL: Redact(url), words: "is not a URL that can be asked"}
+	}
+	req.Header = h.Clone()
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
+	req.Header.Set("User-Agent", "bearerkit")
+	resp, err := client.Do(req)
+	if err != nil {
+		// The outer error repeats method and URL.
+		if inner, ok := err.(interface{ Unwrap() error }); ok && inner.Unwrap() != nil {
+			err = inner.Unwrap()
+		}
+		e := c.transportError(ctx, url, err)
+		if refused, ok := err.(redirectError); ok && resp != nil {
+			e = &Error{URL: Redact(url), Status: resp.StatusCode, Header: resp.Header, words: fmt.Sprintf("status %d: %s", resp.StatusCode, refused)}
+		}
+		return nil, e
+	}
+	defer resp.Body.Close()
+	e := &Error{URL: Redact(url), Status: resp.StatusCode, Header: resp.Header}
+	r := &Response{Status: resp.StatusCode, Header: resp.Header}
+	switch {
+	case resp.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
+		return r, nil
+	case resp.StatusCode != http.StatusOK:
+		e.words = fmt.Sprintf("status %d", resp.StatusCode)
+		return nil, e
+	}
+	if resp.ContentLength <= MaxBody {
+		// What a Content-Length promises need not be so.
+		r.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	}
+	switch {
+	case err != nil:
+		broken := c.transportError(ctx, url, err)
+		broken.Status, broken.Header = resp.StatusCode, resp.Header
+		return nil, broken
+	case resp.ContentLength > MaxBody || len(r.Body) > MaxBody:
+		e.words = fmt.Sprintf("longer than %d bytes", MaxBody)
+		return nil, e
+	}
+	return r, nil
+}
+
+func answerLine(status int, h http.Header) string {
+	line := fmt.Sprintf("status %d", status)
+	if t := h.Get("Content-Type"); t != "" {
+		line += ", " + Printable(t, 60)
+	}
+	return line
+}
