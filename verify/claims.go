@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -10,8 +11,7 @@ import (
 )
 
 // claims are the members of a claims set (RFC 7519 section 4) that the kit
-// knows, as text. An empty value is an absent claim; "null" is a present one of
-// the wrong type.
+// knows, as text. An empty value is an absent claim.
 type claims struct {
 	iss, sub, aud, jti             strictjson.Value
 	exp, nbf, iat, authTime        strictjson.Value
@@ -20,12 +20,29 @@ type claims struct {
 	cnf                            strictjson.Value
 	tokenType, tokenUse, username  strictjson.Value // of introspection
 
-	nonce     bool
-	otherKind string // the member that gives the token away as no access token
+	idToken   string // a claim that marks an ID token
+	otherKind string // a claim that marks another kind of token
+	payload   string
+
+	adopted bool
+	clients [3]strictjson.Value // clientID, azp and cid before adopt
 }
 
+// parse reads the claims out of a JSON object. Two rules are the same for all
+// of them. A claim that is null counts as absent, unless it decides on its own
+// whether the token may be used. A claim that only requirements look at
+// (auth_time, acr, azp, jti) counts as absent if it has another type: the
+// requirement fails then, and other routes stay open.
 func (c *claims) parse(payload string) error {
+	c.payload = payload
 	err := strictjson.Object(payload, func(name string, value strictjson.Value) {
+		if value.Kind() == strictjson.Null {
+			switch name {
+			case "iss", "sub", "aud", "exp", "cnf":
+			default:
+				return
+			}
+		}
 		switch name {
 		case "iss":
 			c.iss = value
@@ -34,7 +51,7 @@ func (c *claims) parse(payload string) error {
 		case "aud":
 			c.aud = value
 		case "jti":
-			c.jti = value
+			c.jti = only(strictjson.String, value)
 		case "exp":
 			c.exp = value
 		case "nbf":
@@ -42,13 +59,15 @@ func (c *claims) parse(payload string) error {
 		case "iat":
 			c.iat = value
 		case "auth_time":
-			c.authTime = value
+			if _, ok := value.Float(); ok {
+				c.authTime = value
+			}
 		case "client_id":
 			c.clientID = value
 		case "azp":
-			c.azp = value
+			c.azp = only(strictjson.String, value)
 		case "cid":
-			c.cid = value
+			c.cid = only(strictjson.String, value)
 		case "scope":
 			c.scope = value
 		case "scp":
@@ -56,7 +75,7 @@ func (c *claims) parse(payload string) error {
 		case "org_id":
 			c.orgID = value
 		case "acr":
-			c.acr = value
+			c.acr = only(strictjson.String, value)
 		case "act":
 			c.act = value
 		case "permissions":
@@ -67,9 +86,9 @@ func (c *claims) parse(payload string) error {
 			c.tokenType = value
 		case "username":
 			c.username = value
-		case "nonce":
-			c.nonce = true
-		case "at_hash", "c_hash", "s_hash", // an ID token (OpenID Connect Core section 3.3.2.11)
+		case "nonce", "at_hash", "c_hash", "s_hash": // an ID token (OpenID Connect Core sections 2 and 3.3.2.11)
+			c.idToken = name
+		case // other kinds of JWT that the same key may have signed
 			"events",              // a security event or logout token (RFC 8417)
 			"token_introspection", // an introspection response (RFC 9701)
 			"htm", "htu":          // a DPoP proof (RFC 9449)
@@ -91,43 +110,136 @@ func (c *claims) parse(payload string) error {
 	return nil
 }
 
+// only returns a value of the kind, and nothing instead of any other.
+func only(kind strictjson.Kind, v strictjson.Value) strictjson.Value {
+	if v.Kind() != kind {
+		return ""
+	}
+	return v
+}
+
+// member returns the member of a JSON object that was checked before; it is for
+// claims that only the configuration names.
+func member(object, name string) (found strictjson.Value) {
+	_ = strictjson.Object(object, func(n string, value strictjson.Value) {
+		if n == name {
+			found = value
+		}
+	})
+	return found
+}
+
+// adopt puts the claims that the issuer uses for the subject and for the client
+// into the place of the usual ones. It may be called more than once.
+func (c *claims) adopt(is *issuer) {
+	if is.subjectClaim == "" && is.clientIDClaim == "" || c.adopted {
+		return
+	}
+	c.adopted = true
+	if is.subjectClaim != "" {
+		c.sub = member(c.payload, is.subjectClaim)
+	}
+	if is.clientIDClaim != "" {
+		c.clients = [...]strictjson.Value{c.clientID, c.azp, c.cid}
+		c.clientID, c.azp, c.cid = member(c.payload, is.clientIDClaim), "", ""
+		if c.clientID.Kind() == strictjson.Null {
+			c.clientID = ""
+		}
+	}
+}
+
 // checkIdentity checks the types of the claims that say who and what for, and
 // that those are there that must be.
 func (c *claims) checkIdentity(is *issuer, profile bool) error {
-	switch {
-	case c.sub == "":
-		if !is.allowNoSubject {
-			return refuse(ErrClaim, "sub")
-		}
-	case c.sub[0] != '"' || len(c.sub) == len(`""`):
-		return refuse(ErrClaim, "sub")
-	}
-	for _, s := range [...]struct {
-		name     string
-		value    strictjson.Value
-		required bool
-	}{
-		{"client_id", c.clientID, profile}, {"azp", c.azp, false}, {"jti", c.jti, profile}, {"acr", c.acr, false},
-	} {
-		if s.value == "" && s.required || s.value != "" && s.value[0] != '"' {
-			return refuse(ErrClaim, s.name)
+	if profile { // what RFC 9068 section 2.2 requires, whatever the issuer uses
+		switch {
+		case c.sub == "" && !is.allowNoSubject:
+			return refuseClaim("sub", c.sub)
+		case c.clientID == "":
+			return refuseClaim("client_id", c.clientID)
+		case c.jti == "":
+			return refuseClaim("jti", c.jti)
 		}
 	}
-	if c.scope != "" {
-		if s, ok := c.scope.Text(); !ok || s != "" && !isScope(s) {
-			return refuse(ErrClaim, "scope")
-		}
+	c.adopt(is)
+	if c.sub.Is("") && is.allowNoSubject {
+		c.sub = ""
 	}
-	if c.scp != "" {
-		if s, ok := c.scp.Text(); ok && (s == "" || isScope(s)) {
-			return nil
-		}
-		list, ok := c.scp.Texts()
-		if !ok || slices.ContainsFunc(list, func(s string) bool { return !isScopeToken(s) }) {
-			return refuse(ErrClaim, "scp")
-		}
+	if c.sub == "" && !is.allowNoSubject || c.sub != "" && (c.sub.Kind() != strictjson.String || c.sub.Is("")) {
+		return refuseClaim(cmp.Or(is.subjectClaim, "sub"), c.sub)
+	}
+	if c.clientID != "" && c.clientID.Kind() != strictjson.String {
+		return refuseClaim(cmp.Or(is.clientIDClaim, "client_id"), c.clientID)
+	}
+	if !isScopeClaim(c.scope, is.profile) {
+		return refuseClaim("scope", c.scope)
+	}
+	if !isScopeClaim(c.scp, false) {
+		return refuseClaim("scp", c.scp)
 	}
 	return nil
+}
+
+// isScopeClaim reports whether a claim is absent or a list of scope-tokens: a
+// string of them with one space between two (RFC 6749 section 3.3), where spaces
+// at the ends do not count, or an array. The strict form is the one of RFC 9068
+// section 2.2.3: a string, without such spaces.
+func isScopeClaim(v strictjson.Value, strict bool) bool {
+	switch v.Kind() {
+	case strictjson.None:
+		return true
+	case strictjson.String:
+		s, _ := v.Text()
+		if !strict {
+			s = strings.Trim(s, " ")
+		}
+		return s == "" || isScope(s)
+	case strictjson.Array:
+		if strict {
+			return false
+		}
+		for e := range v.Elements() {
+			if s, ok := e.Text(); !ok || !isScopeToken(s) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// scopeText returns a claim that isScopeClaim admits as a space-separated list.
+func scopeText(v strictjson.Value) string {
+	if s, ok := v.Text(); ok {
+		return strings.Trim(s, " ")
+	}
+	list, _ := v.Texts()
+	return strings.Join(list, " ")
+}
+
+// isForItsClient reports whether each accepted audience is the ID of the client
+// that the token was issued to, as the token shows it: so it is for an ID token.
+// A token that shows no client does not tell.
+func (c *claims) isForItsClient(is *issuer) bool {
+	accepted, clients := 0, 0
+	consider := func(aud strictjson.Value) {
+		if !is.anyAudience && !slices.ContainsFunc(is.audience, aud.Is) {
+			return
+		}
+		accepted++
+		text, _ := aud.Text()
+		for _, id := range [...]strictjson.Value{c.clientID, c.azp, c.cid, c.clients[0], c.clients[1], c.clients[2]} {
+			if id.Is(text) {
+				clients++
+				return
+			}
+		}
+	}
+	consider(c.aud)
+	for e := range c.aud.Elements() {
+		consider(e)
+	}
+	return clients > 0 && clients == accepted
 }
 
 // isScope checks the grammar of RFC 6749 section 3.3: scope-tokens with one
@@ -173,21 +285,16 @@ func (c *claims) readTimes(profile bool) (times, error) {
 	t := always
 	var ok bool
 	if t.exp, ok = numericDate(c.exp); !ok {
-		return t, refuse(ErrClaim, "exp")
+		return t, refuseClaim("exp", c.exp)
 	}
 	if c.nbf != "" {
 		if t.nbf, ok = numericDate(c.nbf); !ok {
-			return t, refuse(ErrClaim, "nbf")
+			return t, refuseClaim("nbf", c.nbf)
 		}
 	}
 	if c.iat != "" || profile {
 		if t.iat, ok = numericDate(c.iat); !ok {
-			return t, refuse(ErrClaim, "iat")
-		}
-	}
-	if c.authTime != "" {
-		if _, ok := numericDate(c.authTime); !ok {
-			return t, refuse(ErrClaim, "auth_time")
+			return t, refuseClaim("iat", c.iat)
 		}
 	}
 	return t, nil
@@ -198,13 +305,13 @@ func (t *times) check(now time.Time, leeway time.Duration) error {
 	n, slack := float64(now.UnixNano())/1e9, leeway.Seconds()
 	switch {
 	case n >= t.exp+slack:
-		return refuse(ErrExpired, "")
+		return refuseTime(ErrExpired, "exp", t.exp, now, leeway)
 	case t.exp > n+maxLifetime && !math.IsInf(t.exp, 1):
-		return refuse(ErrClaim, "exp")
+		return refuseTime(ErrClaim, "exp", t.exp, now, leeway)
 	case t.nbf > n+slack:
-		return refuse(ErrNotYetValid, "nbf")
+		return refuseTime(ErrNotYetValid, "nbf", t.nbf, now, leeway)
 	case t.iat > n+slack:
-		return refuse(ErrNotYetValid, "iat")
+		return refuseTime(ErrNotYetValid, "iat", t.iat, now, leeway)
 	}
 	return nil
 }
@@ -218,13 +325,18 @@ func numericDate(v strictjson.Value) (float64, bool) {
 	return v.Float()
 }
 
-// date converts a NumericDate that was checked. A date outside of the years 1
-// to 9999 becomes the nearest of them.
+// date converts a NumericDate that was checked.
 func date(v strictjson.Value) time.Time {
 	f, ok := numericDate(v)
 	if !ok {
 		return time.Time{}
 	}
+	return instant(f)
+}
+
+// instant converts seconds since 1970. What lies outside of the years 1 to 9999
+// becomes the nearest of them.
+func instant(f float64) time.Time {
 	const year1, year9999 = -62135596800, 253402300799
 	whole, frac := math.Modf(min(max(f, year1), year9999))
 	return time.Unix(int64(whole), int64(frac*1e9))
@@ -232,42 +344,32 @@ func date(v strictjson.Value) time.Time {
 
 // checkAudience finds out whether the token is meant for this service.
 func (c *claims) checkAudience(is *issuer, payload string) error {
-	aud := c.aud
-	if aud != "" {
-		named, ok := is.named(aud)
-		if !ok {
-			return refuse(ErrClaim, "aud")
-		}
-		if !named && !is.anyAudience {
-			return refuse(ErrAudience, "")
+	if c.aud != "" {
+		accepted, ok := is.accepts(c.aud)
+		switch {
+		case !ok:
+			return refuseClaim("aud", c.aud)
+		case !accepted && !is.anyAudience:
+			return refuseAudience(is, "aud", c.aud)
 		}
 	}
 	switch {
 	case is.anyAudience:
 		return nil
 	case is.audienceClaim != "":
-		var stand strictjson.Value
-		// Checked before; it is read again only for the rare issuer.
-		_ = strictjson.Object(payload, func(name string, value strictjson.Value) {
-			if name == is.audienceClaim {
-				stand = value
-			}
-		})
-		if stand == "" {
-			return refuse(ErrAudience, "")
+		stand := member(payload, is.audienceClaim)
+		if accepted, _ := is.accepts(stand); !accepted {
+			return refuseAudience(is, is.audienceClaim, stand)
 		}
-		if named, ok := is.named(stand); !ok || !named {
-			return refuse(ErrAudience, "")
-		}
-	case aud == "":
-		return refuse(ErrClaim, "aud")
+	case c.aud == "":
+		return refuseAudience(is, "aud", c.aud)
 	}
 	return nil
 }
 
-// named reports whether a string or an array of strings holds one of the
+// accepts reports whether a string or an array of strings holds one of the
 // audiences, and whether it is one of the two at all.
-func (is *issuer) named(v strictjson.Value) (named, ok bool) {
+func (is *issuer) accepts(v strictjson.Value) (accepted, ok bool) {
 	switch v.Kind() {
 	case strictjson.String:
 		return slices.ContainsFunc(is.audience, v.Is), true
@@ -276,9 +378,9 @@ func (is *issuer) named(v strictjson.Value) (named, ok bool) {
 			if e.Kind() != strictjson.String {
 				return false, false
 			}
-			named = named || slices.ContainsFunc(is.audience, e.Is)
+			accepted = accepted || slices.ContainsFunc(is.audience, e.Is)
 		}
-		return named, true
+		return accepted, true
 	}
 	return false, false
 }
@@ -313,6 +415,7 @@ func actor(v strictjson.Value, depth int) (*Actor, bool) {
 // signature has been checked: what it looks at costs more than what others may
 // make us spend.
 func (c *claims) token(is *issuer, payload string) (Token, error) {
+	c.adopt(is)
 	t := Token{
 		Issuer:    is.name,
 		Expiry:    date(c.exp),
@@ -340,18 +443,25 @@ func (c *claims) token(is *issuer, payload string) (Token, error) {
 	if scope == "" {
 		scope = c.scp
 	}
-	if s, ok := scope.Text(); ok {
-		t.Scope = s
-	} else {
-		list, _ := scope.Texts()
-		t.Scope = strings.Join(list, " ")
-	}
+	t.Scope = scopeText(scope)
 	t.permissions, _ = c.permissions.Texts()
 	if c.act != "" {
 		var ok bool
 		if t.Actor, ok = actor(c.act, 0); !ok {
-			return t, refuse(ErrClaim, "act")
+			return t, refuseClaim("act", c.act)
 		}
 	}
+	if is.isMachine != nil {
+		t.machine = is.isMachineToken(t)
+	}
 	return t, nil
+}
+
+// isMachineToken asks the configuration about a copy, so that only those tokens
+// cost an allocation of which it is asked.
+func (is *issuer) isMachineToken(t Token) machine {
+	if is.isMachine(t.clone()) {
+		return aMachine
+	}
+	return notAMachine
 }

@@ -82,12 +82,40 @@ type Issuer struct {
 	// InsecureNoAudience accepts tokens whatever their audience: any service
 	// that the issuer serves can then replay a token of its users here.
 	InsecureNoAudience bool
-	// AllowNonce accepts tokens without a typ of their own that have a
-	// "nonce", the mark of an ID token; Keycloak before version 25 put it
-	// into access tokens.
-	AllowNonce bool
-	// AllowNoSubject accepts tokens without "sub".
+	// AllowIDTokenClaims accepts untyped tokens (a typ that is missing or JWT)
+	// with "nonce", "at_hash", "c_hash" or "s_hash". These mark an ID token
+	// (OpenID Connect Core sections 2 and 3.3.2.11), but Dex, authentik, Azure
+	// AD B2C, ForgeRock and Keycloak before version 25 put one or the other
+	// into access tokens. Other kinds of token stay refused, and so does a
+	// token whose audience is its own client: see AllowClientAudience.
+	AllowIDTokenClaims bool
+	// AllowClientAudience accepts what AllowIDTokenClaims does even if the
+	// audience that matches is the client's own ID, as the token shows it in
+	// "client_id", "azp", "cid" or ClientIDClaim. An ID token's audience is
+	// always the client, so nothing tells the two apart any more: whoever
+	// gets hold of an ID token of that client can use it here. Set it where
+	// the issuer has no other audience for access tokens (authentik).
+	AllowClientAudience bool
+	// AllowNoSubject accepts tokens without a subject, which an empty string
+	// counts as too.
 	AllowNoSubject bool
+	// SubjectClaim names the claim that says who the subject is, in tokens
+	// and in introspection answers: "oid" at Microsoft Entra, "username" in
+	// the answers of Django OAuth Toolkit. It must be as unique at the issuer
+	// and as stable as "sub", and a user must not be able to choose it.
+	// Default: "sub".
+	SubjectClaim string
+	// ClientIDClaim names the claim that has the ID of the client, in tokens
+	// and in introspection answers: "appid" in version 1 tokens of Microsoft
+	// Entra. Default: "client_id", else "azp", else "cid".
+	ClientIDClaim string
+	// IsMachine reports whether a token was issued to a client on its own
+	// behalf: it decides [Token.IsMachine], which inside of it tells the
+	// default. It is called once for each token that has verified, and again
+	// when the authorization server has said something new of it. It must not
+	// keep the token. Default: the subject is the client, as RFC 9068 section
+	// 2.2 has it.
+	IsMachine func(*Token) bool
 }
 
 // NoLeeway as [Config.Leeway] tolerates no difference between clocks.
@@ -153,10 +181,17 @@ type issuer struct {
 	name           string
 	allNames       []string // the alternates included
 	audience       []string
+	namesText      string // allNames, for logs
+	audienceText   string // the same
 	audienceClaim  string
 	anyAudience    bool
-	allowNonce     bool
+	idTokenClaims  bool
+	clientAudience bool
 	allowNoSubject bool
+	subjectClaim   string // empty: "sub"
+	clientIDClaim  string // empty: the usual ones
+	isMachine      func(*Token) bool
+	profile        bool // RFC 9068
 	keys           KeySource
 	introspection  *Introspection
 }
@@ -211,6 +246,15 @@ func (c Config) prepare() (*Verifier, error) {
 		}
 		v.addIssuer(prefix, is, &bad)
 	}
+	v.issuersText = listed(slices.Collect(func(yield func(string) bool) {
+		for _, is := range v.list {
+			for _, name := range is.allNames {
+				if !yield(name) {
+					return
+				}
+			}
+		}
+	}), maxExpected)
 	v.chooseOpaque(single, &bad)
 	names := c.Algorithms
 	if names == nil {
@@ -275,12 +319,22 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 		name:           c.Issuer,
 		allNames:       append([]string{c.Issuer}, c.Alternates...),
 		audience:       slices.Clone(c.Audience),
+		audienceText:   listed(c.Audience, maxExpected),
 		audienceClaim:  c.AudienceClaim,
 		anyAudience:    c.InsecureNoAudience,
-		allowNonce:     c.AllowNonce,
+		idTokenClaims:  c.AllowIDTokenClaims,
+		clientAudience: c.AllowClientAudience,
 		allowNoSubject: c.AllowNoSubject,
+		subjectClaim:   c.SubjectClaim,
+		clientIDClaim:  c.ClientIDClaim,
+		isMachine:      c.IsMachine,
+		profile:        v.profile,
 		keys:           c.Keys,
 	}
+	if is.subjectClaim == "sub" {
+		is.subjectClaim = ""
+	}
+	is.namesText = listed(is.allNames, maxExpected)
 	v.list = append(v.list, is)
 	for i, name := range is.allNames {
 		field := prefix + "Issuer"
@@ -306,11 +360,11 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 	case slices.Contains(c.Audience, ""):
 		bad.add(prefix+"Audience", "has an empty value")
 	}
-	switch c.AudienceClaim {
-	case "aud":
-		bad.add(prefix+"AudienceClaim", "is for claims other than aud")
-	case "exp", "nbf", "iat", "iss", "jti":
-		bad.add(prefix+"AudienceClaim", "%q says nothing about an audience", c.AudienceClaim)
+	checkClaimName(bad, prefix+"AudienceClaim", c.AudienceClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
+	checkClaimName(bad, prefix+"SubjectClaim", c.SubjectClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
+	checkClaimName(bad, prefix+"ClientIDClaim", c.ClientIDClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
+	if c.AllowClientAudience && !c.AllowIDTokenClaims {
+		bad.add(prefix+"AllowClientAudience", "means nothing without AllowIDTokenClaims")
 	}
 	if c.Introspection != nil {
 		in := *c.Introspection
@@ -326,6 +380,18 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 		return
 	}
 	bad.join(prefix+"Keys", c.Keys.Bind(c.Issuer))
+}
+
+// checkClaimName checks the name of a claim that a configuration gives a
+// meaning. Names go into error descriptions, so they must be fit for one (RFC
+// 6750 section 3).
+func checkClaimName(bad *faults, field, name string, others ...string) {
+	switch {
+	case slices.Contains(others, name):
+		bad.add(field, "%q has a meaning of its own (RFC 7519 section 4.1)", name)
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }):
+		bad.add(field, "%q has characters other than printable ASCII, or a quote or backslash", name)
+	}
 }
 
 // chooseOpaque finds the one issuer that is asked about tokens that are no JWTs.

@@ -69,16 +69,20 @@ func (r Reason) Description() string {
 }
 
 // Error is what [Verifier.Verify] returns for a token that it does not accept.
-// It never holds bytes of the token.
+// Error, Description and Part never have a byte of the token in them; see
+// [Error.Received] for the one method that does.
 type Error struct {
 	Reason Reason
 	// Part names the claim or the part of the token that was at fault, where
 	// that says more than the reason: "exp", "header". It is one of a fixed
-	// list and never text of the token's.
+	// list or a name out of the configuration, and never text of the token.
 	Part string
 	// Cause is the error behind ErrUnavailable, or the one that an additional
 	// check returned. It is for logs; it is not for callers of the API.
 	Cause error
+
+	says  string // a sentence in place of the reason's; fixed like that
+	facts func() (expected, received string)
 }
 
 func (e *Error) Error() string {
@@ -92,10 +96,39 @@ func (e *Error) Error() string {
 // Description says what was wrong in a sentence without its full stop, fit for
 // an error_description: it names the check, never a value.
 func (e *Error) Description() string {
-	if e.Part == "" {
-		return e.Reason.Description()
+	says := e.says
+	if says == "" {
+		says = e.Reason.Description()
 	}
-	return e.Reason.Description() + " (" + e.Part + ")"
+	if e.Part == "" {
+		return says
+	}
+	return says + " (" + e.Part + ")"
+}
+
+// Expected says what this service would have accepted: its issuers, its
+// audiences, the time by its clock, the key IDs of the issuer. It is for the
+// service's own logs and never for callers of the API. It is empty where there is
+// nothing to say.
+func (e *Error) Expected() string {
+	if e.facts == nil {
+		return ""
+	}
+	expected, _ := e.facts()
+	return expected
+}
+
+// Received says what the token had in its place. It is for the service's own
+// logs and never for callers of the API: it is the token's own text, which
+// anybody may have written. It is only ever told of "iss", "aud", "exp", "nbf",
+// "iat" and the header's "typ", 100 bytes of it at most, quoted as a Go string
+// in ASCII; it is empty for everything else.
+func (e *Error) Received() string {
+	if e.facts == nil {
+		return ""
+	}
+	_, received := e.facts()
+	return received
 }
 
 // Is makes errors.Is(err, ErrExpired) work.

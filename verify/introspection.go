@@ -167,8 +167,8 @@ func (e *entry) consider(a *Answer) *judgement {
 	}
 	if c.aud != "" && !e.issuer.anyAudience {
 		// Only what it says counts; what it leaves out the token has said.
-		if named, _ := e.issuer.named(c.aud); !named {
-			j.err = refuse(ErrAudience, "")
+		if named, _ := e.issuer.accepts(c.aud); !named {
+			j.err = refuseAudience(e.issuer, "aud", c.aud)
 			return j
 		}
 	}
@@ -226,30 +226,34 @@ func (c *claims) readAnswer(is *issuer, a *Answer) (times, error) {
 		return t, refuse(ErrClaim, "username")
 	}
 	if c.cnf != "" {
-		return t, refuse(ErrBound, "")
+		return t, refuseBound(c.cnf)
 	}
 	if c.iss != "" {
-		if name, ok := c.iss.Text(); !ok || !is.isNamed(name) {
-			return t, refuse(ErrIssuer, "")
+		name, ok := c.iss.Text()
+		if !ok {
+			return t, refuseClaim("iss", c.iss)
+		}
+		if !is.isNamed(name) {
+			return t, refuseIssuer(is.namesText, c.iss)
 		}
 	}
 	for _, d := range []struct {
 		name  string
 		value strictjson.Value
 		to    *float64
-	}{{"exp", c.exp, &t.exp}, {"nbf", c.nbf, &t.nbf}, {"iat", c.iat, &t.iat}, {"auth_time", c.authTime, new(float64)}} {
+	}{{"exp", c.exp, &t.exp}, {"nbf", c.nbf, &t.nbf}, {"iat", c.iat, &t.iat}} {
 		if d.value == "" {
 			continue
 		}
 		f, ok := numericDate(d.value)
 		if !ok {
-			return t, refuse(ErrClaim, d.name)
+			return t, refuseClaim(d.name, d.value)
 		}
 		*d.to = f
 	}
 	if c.aud != "" {
-		if _, ok := is.named(c.aud); !ok {
-			return t, refuse(ErrClaim, "aud")
+		if _, ok := is.accepts(c.aud); !ok {
+			return t, refuseClaim("aud", c.aud)
 		}
 		if list, ok := c.aud.Texts(); ok && len(list) == 0 {
 			c.aud = "" // how ory/hydra says that there is none
@@ -415,7 +419,7 @@ func (v *Verifier) opener(is *issuer) Opener {
 			return "", refuse(ErrIssuer, "")
 		}
 		meant := &issuer{audience: slices.Concat(is.audience, audience)}
-		if named, ok := meant.named(aud); !ok || !named {
+		if named, ok := meant.accepts(aud); !ok || !named {
 			return "", refuse(ErrAudience, "")
 		}
 		made, ok := numericDate(iat)

@@ -43,14 +43,14 @@ func (v *Verifier) parse(token string, p *parsed) error {
 	switch {
 	case p.typ == typAccessToken:
 	case v.profile, p.typ != "" && p.typ != "jwt":
-		return refuse(ErrType, "typ")
+		return refuseType("typ", p.typ, v.profile)
 	}
 	if err := p.claims.parse(p.payload); err != nil {
 		return err
 	}
 	if p.typ != typAccessToken {
 		if part := p.claims.otherKind; part != "" {
-			return refuse(ErrType, part)
+			return refuseType(part, p.typ, v.profile)
 		}
 	}
 	if n := p.alg.sigLen; n != 0 && len(p.signature) != n {

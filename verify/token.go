@@ -16,9 +16,9 @@ import (
 // alone (RFC 7519 section 4.1.2).
 type Token struct {
 	Issuer   string   // "iss", as configured
-	Subject  string   // "sub"
+	Subject  string   // "sub", or Issuer.SubjectClaim
 	Audience []string // "aud"; nil where another claim stood in for it
-	ClientID string   // "client_id", else "azp", else "cid": the client it was issued to
+	ClientID string   // "client_id", else "azp", else "cid", or Issuer.ClientIDClaim: the client it was issued to
 	ID       string   // "jti"
 
 	Expiry    time.Time // "exp"; zero if absent, as it may be for a token that is no JWT
@@ -48,7 +48,17 @@ type Token struct {
 
 	permissions []string // nobody outside can change these, so copies share them
 	claims      string
+	machine     machine
 }
+
+// machine is what [Issuer.IsMachine] has said of a token.
+type machine uint8
+
+const (
+	unasked machine = iota
+	aMachine
+	notAMachine
+)
 
 // clone returns a copy that its holder may change.
 func (t *Token) clone() *Token {
@@ -124,8 +134,11 @@ func (t *Token) HasPermission(permission string) bool {
 // and not for a user (the client credentials grant): its subject is the client
 // itself (RFC 9068 section 2.2), also in Auth0's spelling "<client>@clients".
 // Issuers that give such clients a subject of their own, as Keycloak does for
-// service accounts, need a condition of their own.
+// service accounts, need [Issuer.IsMachine], which decides in place of this rule.
 func (t *Token) IsMachine() bool {
+	if t.machine != unasked {
+		return t.machine == aMachine
+	}
 	return t.ClientID != "" && strings.TrimSuffix(t.Subject, "@clients") == t.ClientID
 }
 

@@ -99,6 +99,13 @@ func TestScopes(t *testing.T) {
 		{[]string{"scope", "", "scp", `"a b"`}, []string{"a", "b"}},
 		{[]string{"scope", "", "scp", `["a","b"]`}, []string{"a", "b"}},
 		{[]string{"scope", "", "scp", `[]`}, nil},
+		{[]string{"scope", `["a","b:c"]`}, []string{"a", "b:c"}},
+		{[]string{"scope", `[]`}, nil},
+		{[]string{"scope", `"  a b "`}, []string{"a", "b"}},
+		{[]string{"scope", `" "`}, nil},
+		{[]string{"scope", `["\u0061"]`, "scp", `"z"`}, []string{"a"}},
+		{[]string{"scope", `[]`, "scp", `["b"]`}, nil},
+		{[]string{"scope", `null`, "scp", `["b"]`}, []string{"b"}},
 		{[]string{"scope", `"a"`, "scp", `["b"]`}, []string{"a"}},
 		{[]string{"scope", `""`, "scp", `["b"]`}, nil},
 	} {

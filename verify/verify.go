@@ -15,6 +15,7 @@ import (
 type Verifier struct {
 	issuers     map[string]*issuer // by each value of "iss"
 	list        []*issuer
+	issuersText string  // for logs
 	opaque      *issuer // whose introspection gets tokens that are no JWTs; nil if none does
 	introspects bool    // some issuer can be asked
 	algs        map[string]*algorithm
@@ -115,14 +116,15 @@ func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
 	c := &p.claims
 	name, ok := c.iss.Text()
 	if !ok {
-		return nil, times{}, refuse(ErrClaim, "iss")
+		return nil, times{}, refuseClaim("iss", c.iss)
 	}
 	is := v.issuers[name]
 	if is == nil {
-		return nil, times{}, refuse(ErrIssuer, "")
+		return nil, times{}, refuseIssuer(v.issuersText, c.iss)
 	}
-	if c.nonce && p.typ != typAccessToken && !is.allowNonce {
-		return nil, times{}, refuse(ErrType, "nonce")
+	marked := c.idToken != "" && p.typ != typAccessToken
+	if marked && !is.idTokenClaims {
+		return nil, times{}, refuseType(c.idToken, p.typ, v.profile)
 	}
 	t, err := c.readTimes(v.profile)
 	if err != nil {
@@ -137,8 +139,11 @@ func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
 	if err := c.checkIdentity(is, v.profile); err != nil {
 		return nil, t, err
 	}
+	if marked && !is.clientAudience && c.isForItsClient(is) {
+		return nil, t, refuseType(c.idToken, p.typ, v.profile)
+	}
 	if c.cnf != "" {
-		return nil, t, refuse(ErrBound, "")
+		return nil, t, refuseBound(c.cnf)
 	}
 	return is, t, nil
 }
@@ -164,7 +169,7 @@ func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *Ke
 	var room [maxTries]*key
 	keys, ok := set.find(room[:0], p)
 	if !ok {
-		return nil, nil, refuse(ErrUnknownKey, "kid")
+		return nil, nil, refuseKey("kid", set)
 	}
 	for _, k := range keys {
 		if k.verifies(p) {
@@ -193,7 +198,7 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, tr
 	case err == nil:
 		keys, ok := untried(newer)
 		if !ok {
-			return nil, nil, refuse(ErrUnknownKey, "kid")
+			return nil, nil, refuseKey("kid", newer)
 		}
 		for _, k := range keys {
 			if k.verifies(&p) {
@@ -206,7 +211,7 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, tr
 		return nil, nil, unavailable(err)
 	}
 	if len(tried) == 0 {
-		return nil, nil, refuse(ErrUnknownKey, "")
+		return nil, nil, refuseKey("", newer)
 	}
 	return nil, nil, refuse(ErrSignature, "")
 }

@@ -48,8 +48,11 @@ func (h *hostileTokens) marks() {
 	for _, claim := range []string{"iss", "aud", "exp", "nbf", "iat"} {
 		h.bad("marked "+claim, h.signed(claim, strconv.Quote(mark())))
 	}
-	for _, claim := range []string{"sub", "client_id", "azp", "jti", "acr", "scp", "scope", "cnf"} {
+	for _, claim := range []string{"sub", "client_id", "scp", "scope", "cnf"} {
 		h.bad("marked "+claim, h.signed(claim, `{"`+mark()+`":"`+mark()+`"}`))
+	}
+	for _, claim := range []string{"azp", "jti", "acr", "auth_time"} { // these alone refuse nothing
+		h.bad("marked "+claim, h.signed(claim, `{"`+mark()+`":"`+mark()+`"}`, "exp", "1"))
 	}
 	// Refused for another reason, with everything marked.
 	h.bad("marked and expired", h.signed("sub", strconv.Quote(mark()), "client_id", strconv.Quote(mark()), "jti", strconv.Quote(mark()),
