@@ -1,5 +1,7 @@
 // Package chiauth protects chi routes with bearer tokens (RFC 6750): a single
-// one with r.With, a group with r.Use inside of r.Group or r.Route.
+// one with r.With, a group with r.Use inside of r.Group or r.Route. A chi
+// middleware is one of net/http, so this is package httpauth under the name
+// that the other frameworks' adapters lead one to expect.
 //
 // chi's router passes on a copy of the request, so that the server does not
 // remove the files of an upload: with or without guards, handlers that parse
@@ -9,8 +11,7 @@ package chiauth
 import (
 	"net/http"
 
-	"github.com/go-chi/chi/v5"
-
+	"github.com/bearerkit/bearerkit/adapters/httpauth"
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
 )
@@ -18,35 +19,12 @@ import (
 // Require serves requests with a good token that meets all requirements and
 // refuses the others as package middleware has it.
 func Require(auth *middleware.Auth, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
-	return handler(auth.Require(requirements...))
+	return httpauth.Require(auth, requirements...)
 }
 
 // Optional also serves requests without credentials, and then without a user.
 func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
-	return handler(auth.Optional(requirements...))
-}
-
-func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			admitted, refusal := guard.DecideRoute(r, route(r))
-			if refusal != nil {
-				refusal.Write(w, r)
-				return
-			}
-			defer middleware.HandBack(r, admitted)
-			next.ServeHTTP(w, admitted)
-		})
-	}
-}
-
-// route returns the pattern of the route as far as chi has found it: a guard of
-// r.Use comes before the last part of it.
-func route(r *http.Request) string {
-	if routing := chi.RouteContext(r.Context()); routing != nil {
-		return routing.RoutePattern()
-	}
-	return ""
+	return httpauth.Optional(auth, requirements...)
 }
 
 // UserFrom returns the request's user, if it has one and it is a U.

@@ -26,13 +26,18 @@ func handler(guard *middleware.Guard) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
 			r := c.Request()
-			admitted, refusal := guard.DecideRoute(r, c.Path())
+			admitted, refusal := guard.Decide(r)
 			if refusal != nil {
 				refusal.Write(c.Response(), r)
 				return nil
 			}
 			c.SetRequest(admitted)
-			defer func() { middleware.HandBack(r, c.Request()) }()
+			// The server removes the files of an upload, of its own request's.
+			defer func() {
+				if r.MultipartForm == nil {
+					r.MultipartForm = c.Request().MultipartForm
+				}
+			}()
 			return next(c)
 		}
 	}

@@ -22,14 +22,19 @@ func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) gin
 func handler(guard *middleware.Guard) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		r := c.Request
-		admitted, refusal := guard.DecideRoute(r, c.FullPath())
+		admitted, refusal := guard.Decide(r)
 		if refusal != nil {
 			c.Abort()
 			refusal.Write(c.Writer, r)
 			return
 		}
 		c.Request = admitted
-		defer func() { middleware.HandBack(r, c.Request) }()
+		// The server removes the files of an upload, of its own request's.
+		defer func() {
+			if r.MultipartForm == nil {
+				r.MultipartForm = c.Request.MultipartForm
+			}
+		}()
 		c.Next()
 	}
 }

@@ -27,7 +27,12 @@ func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
 				refusal.Write(w, r)
 				return
 			}
-			defer middleware.HandBack(r, admitted)
+			// The server removes the files of an upload, of its own request's.
+			defer func() {
+				if r.MultipartForm == nil {
+					r.MultipartForm = admitted.MultipartForm
+				}
+			}()
 			next.ServeHTTP(w, admitted)
 		})
 	}

@@ -7,6 +7,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,11 +18,10 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds one call, from dialling to the last byte.
+	// DefaultTimeout bounds one call, from the name server to the last byte.
 	DefaultTimeout = 5 * time.Second
-	// dialTimeout is shorter, so that a server that cannot be reached at all
-	// is tried again sooner; it leaves room for one lost packet.
-	dialTimeout = 2 * time.Second
+	minTimeout     = 100 * time.Millisecond
+	maxTimeout     = time.Minute
 	// MaxBody bounds a document in bytes, after decompression.
 	MaxBody = 1 << 20
 	// maxHeader bounds an answer's header in bytes.
@@ -32,9 +32,14 @@ const (
 
 // Config says how a [Client] calls.
 type Config struct {
-	// HTTP has the transport to use. Its policy for redirects is replaced.
-	// Default: a transport that the client makes and closes itself.
+	// HTTP has the transport to use. Its policy for redirects is replaced. An
+	// *http.Transport is copied: the copy drops connections that have gone
+	// silent, and bounds an answer's header. Default: a transport of the
+	// client's own.
 	HTTP *http.Client
+	// DNS resolves names for the client's own transport. Default:
+	// net.DefaultResolver.
+	DNS *net.Resolver
 	// Timeout bounds one call. Default: DefaultTimeout.
 	Timeout time.Duration
 	// Quote lets errors hold what the server or a library has written, made
@@ -48,7 +53,7 @@ type Config struct {
 // A Client calls one authorization server. It is safe for concurrent use.
 type Client struct {
 	get, post *http.Client
-	own       *http.Transport // to be closed in the end; may be nil
+	transport *transport // nil: the user's, which the client knows nothing of
 	timeout   time.Duration
 	quote     bool
 	seen      func(string)
@@ -66,16 +71,14 @@ func New(c Config) *Client {
 	var base http.Client
 	if c.HTTP != nil {
 		base = *c.HTTP
-	} else {
-		client.own = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			ForceAttemptHTTP2:      true,
-			MaxIdleConnsPerHost:    32,
-			IdleConnTimeout:        30 * time.Second,
-			MaxResponseHeaderBytes: maxHeader,
+		if base.Transport == nil {
+			base.Transport = http.DefaultTransport
 		}
-		base.Transport = client.own
+	}
+	copied, ok := base.Transport.(*http.Transport)
+	if ok || c.HTTP == nil {
+		client.transport = newTransport(copied, client.timeout, c.DNS)
+		base.Transport = client.transport
 	}
 	get, post := base, base
 	get.CheckRedirect = CheckRedirect
@@ -84,11 +87,22 @@ func New(c Config) *Client {
 	return client
 }
 
-// CloseIdle closes the connections that are not in use, if the client made the
-// transport.
+// CheckTimeout says what is wrong with a [Config.Timeout].
+func CheckTimeout(d time.Duration) (problem string) {
+	if d != 0 && (d < minTimeout || d > maxTimeout) {
+		return fmt.Sprintf("%v is not within %v and %v", d, minTimeout, maxTimeout)
+	}
+	return ""
+}
+
+// Timeout returns how long one call takes at most.
+func (c *Client) Timeout() time.Duration { return c.timeout }
+
+// CloseIdle closes the connections that are not in use, unless they are those of
+// a user's transport.
 func (c *Client) CloseIdle() {
-	if c.own != nil {
-		c.own.CloseIdleConnections()
+	if c.transport != nil {
+		c.transport.CloseIdleConnections()
 	}
 }
 
@@ -159,42 +173,72 @@ func (c *Client) do(ctx context.Context, client *http.Client, method, url string
 		req.Header = http.Header{}
 	}
 	req.Header.Set("User-Agent", "bearerkit")
+	var used *http.Transport
+	if c.transport != nil {
+		used = c.transport.current.Load()
+	}
+	resp, err := c.roundTrip(client, req)
+	switch e, _ := err.(*Error); {
+	case e != nil && e.Timeout && used != nil:
+		c.transport.leave(used)
+	case e != nil && e.Timeout:
+		client.CloseIdleConnections() // as much as can be done to a user's transport
+	case used != nil && used != c.transport.current.Load():
+		used.CloseIdleConnections()
+	}
+	return resp, err
+}
+
+func (c *Client) roundTrip(client *http.Client, req *http.Request) (*Response, error) {
+	at := Redact(req.URL.String())
 	resp, err := client.Do(req)
 	if err != nil {
 		// The outer error repeats method and URL.
-		if inner, ok := err.(interface{ Unwrap() error }); ok && inner.Unwrap() != nil {
-			err = inner.Unwrap()
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner
 		}
-		e := c.transportError(ctx, url, err)
 		if refused, ok := err.(redirectError); ok && resp != nil {
-			e = &Error{URL: Redact(url), Status: resp.StatusCode, Header: resp.Header, words: fmt.Sprintf("status %d: %s", resp.StatusCode, refused)}
+			return nil, &Error{URL: at, Status: resp.StatusCode, Header: resp.Header, words: fmt.Sprintf("status %d: %s", resp.StatusCode, refused)}
 		}
-		return nil, e
+		return nil, c.transportError(req.Context(), at, err)
 	}
 	defer resp.Body.Close()
-	e := &Error{URL: Redact(url), Status: resp.StatusCode, Header: resp.Header}
 	r := &Response{Status: resp.StatusCode, Header: resp.Header}
+	fail := func(format string, args ...any) (*Response, error) {
+		return nil, &Error{URL: at, Status: resp.StatusCode, Header: resp.Header, words: fmt.Sprintf(format, args...)}
+	}
 	switch {
+	case headerSize(resp.Header) > maxHeader:
+		// Only a user's transport lets it come this far.
+		return fail("the header is longer than %d bytes", maxHeader)
 	case resp.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
 		return r, nil
 	case resp.StatusCode != http.StatusOK:
-		e.words = fmt.Sprintf("status %d", resp.StatusCode)
-		return nil, e
+		return fail("status %d", resp.StatusCode)
+	case resp.ContentLength > MaxBody:
+		return fail("longer than %d bytes", MaxBody)
 	}
-	if resp.ContentLength <= MaxBody {
-		// What a Content-Length promises need not be so.
-		r.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
-	}
+	// What a Content-Length promises need not be so.
+	r.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	switch {
 	case err != nil:
-		broken := c.transportError(ctx, url, err)
-		broken.Status, broken.Header = resp.StatusCode, resp.Header
-		return nil, broken
-	case resp.ContentLength > MaxBody || len(r.Body) > MaxBody:
-		e.words = fmt.Sprintf("longer than %d bytes", MaxBody)
+		e := c.transportError(req.Context(), at, err)
+		e.Status, e.Header = resp.StatusCode, resp.Header
 		return nil, e
+	case len(r.Body) > MaxBody:
+		return fail("longer than %d bytes", MaxBody)
 	}
 	return r, nil
+}
+
+func headerSize(h http.Header) int {
+	n := 0
+	for name, values := range h {
+		for _, v := range values {
+			n += len(name) + len(v) + 4 // as HTTP/1.1 writes them
+		}
+	}
+	return n
 }
 
 func answerLine(status int, h http.Header) string {

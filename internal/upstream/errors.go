@@ -38,8 +38,8 @@ func (e *Error) Reason() string {
 func (e *Error) Unwrap() error { return e.cause }
 
 // transportError describes an error of the transport.
-func (c *Client) transportError(ctx context.Context, url string, err error) *Error {
-	e := &Error{URL: Redact(url), Broken: true, Timeout: isTimeout(err) || errors.Is(ctx.Err(), context.DeadlineExceeded)}
+func (c *Client) transportError(ctx context.Context, at string, err error) *Error {
+	e := &Error{URL: at, Broken: true, Timeout: isTimeout(err) || errors.Is(ctx.Err(), context.DeadlineExceeded)}
 	var op *net.OpError
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError

@@ -70,7 +70,7 @@ func (s *Source) ask(token string) (claims string, active bool, err error) {
 
 // probe makes the call that the breaker lets through. It gives up after
 // patience, unless the last one has shown that the server is back but slow: a
-// call goes on for callTimeout on its own, to find that out.
+// call goes on for Config.Timeout on its own, to find that out.
 func (s *Source) probe(token string) (string, bool, error) {
 	type answer struct {
 		claims string
@@ -104,7 +104,7 @@ func (s *Source) probe(token string) (string, bool, error) {
 const signedType = "token-introspection+jwt" // RFC 9701 section 5
 
 func (s *Source) introspect(token string) (claims string, active bool, err error) {
-	ctx, cancel := context.WithTimeout(s.life, callTimeout)
+	ctx, cancel := context.WithTimeout(s.life, s.client.Timeout())
 	defer cancel()
 	at, err := s.endpoint(ctx)
 	if err != nil {
@@ -207,6 +207,7 @@ type place struct {
 	url    string
 	signed bool      // the server offers signed answers
 	asked  time.Time // when metadata was last asked for
+	err    error     // why there is no URL
 }
 
 const (
@@ -214,6 +215,11 @@ const (
 	// it is asked for again if calls fail.
 	placeLifetime = time.Hour
 	placeRetry    = 10 * time.Second
+	// placeMissing is how long it is remembered that a server which answers has
+	// no metadata: it is noticed soon when it has, and tokens that somebody
+	// makes up cost it little meanwhile. Where it does not answer, the breaker
+	// sees to that.
+	placeMissing = time.Second
 )
 
 // endpoint returns where to ask. Only the first question waits for metadata:
@@ -230,17 +236,23 @@ func (s *Source) endpoint(ctx context.Context) (place, error) {
 		s.place.asked = time.Now()
 	}
 	s.mu.Unlock()
-	if known.url != "" && !old {
+	switch {
+	case known.url != "" && !old:
 		return known, nil
+	case known.err != nil && age < placeMissing:
+		return place{}, known.err
 	}
 	found := s.share("metadata", discoveryPatience, func() (any, error) {
-		ctx, cancel := context.WithTimeout(s.life, callTimeout)
+		ctx, cancel := context.WithTimeout(s.life, s.client.Timeout())
 		defer cancel()
 		p, err := s.discover(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		var e *callError
 		if err == nil {
-			s.mu.Lock()
 			s.place = p
-			s.mu.Unlock()
+		} else if s.place.url == "" && errors.As(err, &e) && !e.broken {
+			s.place = place{asked: time.Now(), err: err}
 		}
 		return p, err
 	})

@@ -24,10 +24,23 @@ type Config struct {
 	// of the issuer's OpenID or RFC 8414 metadata.
 	URL string
 	// Client has the transport to use: a proxy, private certificate
-	// authorities, a client certificate. Bounds hold whatever it says, and
+	// authorities, a client certificate. Timeout holds whatever it says, and
 	// redirects are never followed: they would send the token and the
-	// credentials elsewhere. Default: one of the source's own.
+	// credentials elsewhere.
+	//
+	// An *http.Transport is copied, and so is http.DefaultTransport, which a
+	// client without a transport stands for. The copy bounds an answer's
+	// header to 64 KiB, and makes new connections after a call that has timed
+	// out: one that has gone silent is not used again. Another RoundTripper
+	// has to do both itself; where it is made of an http.Transport, by
+	// MaxResponseHeaderBytes and HTTP2.SendPingTimeout.
+	//
+	// Default: a client of the source's own. It reaches a host of which not
+	// all addresses, or not all name servers, answer.
 	Client *http.Client
+	// Timeout bounds one call, from the name server to the last byte, metadata
+	// included; within 100 ms and 1 min. Default: 5 s.
+	Timeout time.Duration
 	// TTL is how long an answer that a token is active is reused: a revoked
 	// token is refused that much later at the latest. Default: 10 s; [NoTTL]
 	// asks every time; at most an hour.
@@ -62,8 +75,6 @@ const (
 	maxGrace    = 24 * time.Hour
 	inactiveTTL = 5 * time.Second // RFC 7662 section 4: a token does not come back to life
 
-	callTimeout = upstream.DefaultTimeout // one call, from dialling to the last byte; discovery included
-
 	// The breaker opens after breakAfter calls in a row that cost their time
 	// and brought nothing, and lets one through each breakFor.
 	breakAfter = 5
@@ -81,7 +92,7 @@ const (
 // with the configuration, and the first question is the first call.
 func New(c Config) *Source {
 	s := &Source{config: c, cache: newCache(c.CacheSize)}
-	s.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: callTimeout})
+	s.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: c.Timeout})
 	s.life, s.end = context.WithCancel(context.Background())
 	s.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Timeout:     breakFor,
@@ -143,6 +154,9 @@ func (s *Source) Bind(issuer string, open verify.Opener) error {
 	case c.Auth.certificate && c.Client == nil:
 		fault("Client", "is required with TLS: it has the certificate")
 	}
+	if problem := upstream.CheckTimeout(c.Timeout); problem != "" {
+		fault("Timeout", "%s", problem)
+	}
 	if c.TTL != NoTTL && (c.TTL < 0 || c.TTL > maxTTL) {
 		fault("TTL", "%v is not within 0 and %v", c.TTL, maxTTL)
 	}
@@ -172,7 +186,7 @@ func (s *Source) ttl() time.Duration {
 
 // Introspect returns what the issuer says of a token, or has said within the
 // time that answers are reused. It waits for a call at most as long as ctx and
-// the call's own 5 s last.
+// [Config.Timeout] last.
 func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answer, error) {
 	arrived := time.Now()
 	if q.Known {

@@ -261,3 +261,21 @@ func TestFloodAndMetadata(t *testing.T) {
 		}
 	})
 }
+
+// Metadata that cannot be had is asked for when the plan says so, however many
+// tokens come.
+func TestMissingMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, f := discovering(t, routes(), nil)
+		defer s.Close()
+		for range 200 {
+			if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil {
+				t.Fatal("no error")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if log := f.requests(); len(log) != 2 {
+			t.Errorf("%d requests", len(log))
+		}
+	})
+}

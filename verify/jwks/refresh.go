@@ -173,14 +173,14 @@ func (s *Source) join(now time.Time, withdrawn bool) (*attempt, time.Duration, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.plan
-	patience := upstream.DefaultTimeout
+	patience := s.fetcher.client.Timeout()
 	if p.failures > 0 {
 		if _, err := s.view.Load().keySet(now); err != nil {
 			// Every request is in want of a set. None waits while the
 			// issuer is ill: they would only pile up.
 			return nil, 0, err
 		}
-		patience = failingPatience
+		patience = min(patience, failingPatience)
 	}
 	if p.fetching != nil && !s.closed {
 		return p.fetching, patience, nil

@@ -25,9 +25,22 @@ type Config struct {
 	// the jwks_uri of the issuer's OpenID or RFC 8414 metadata.
 	URL string
 	// Client has the transport to use: a proxy, private certificate
-	// authorities. Bounds and the rule for redirects hold whatever it says.
-	// Default: one of the source's own.
+	// authorities. Timeout and the rule for redirects hold whatever it says.
+	//
+	// An *http.Transport is copied, and so is http.DefaultTransport, which a
+	// client without a transport stands for. The copy bounds an answer's
+	// header to 64 KiB, and makes new connections after a call that has timed
+	// out: one that has gone silent is not used again. Another RoundTripper
+	// has to do both itself; where it is made of an http.Transport, by
+	// MaxResponseHeaderBytes and HTTP2.SendPingTimeout.
+	//
+	// Default: a client of the source's own. It reaches a host of which not
+	// all addresses, or not all name servers, answer.
 	Client *http.Client
+	// Timeout bounds one call to the issuer, from the name server to the last
+	// byte, and how long a request waits for it; within 100 ms and 1 min.
+	// Default: 5 s.
+	Timeout time.Duration
 	// MaxStale is how long a key set serves after the issuer has confirmed it
 	// for the last time; a second at least. Default: 24 h.
 	MaxStale time.Duration
@@ -141,6 +154,9 @@ func (s *Source) Bind(issuer string) error {
 	if c.MaxStale != 0 && c.MaxStale < time.Second {
 		bad.add("MaxStale", "%v is less than a second: a set would be too old before it can be refreshed", c.MaxStale)
 	}
+	if problem := upstream.CheckTimeout(c.Timeout); problem != "" {
+		bad.add("Timeout", "%s", problem)
+	}
 	if c.Snapshot != "" {
 		if problem := checkSnapshotPath(c.Snapshot); problem != "" {
 			bad.add("Snapshot", "%q %s", c.Snapshot, problem)
@@ -211,7 +227,7 @@ func (s *Source) start() error {
 		s.config.MaxStale = defaultMaxStale
 	}
 	f := &fetcher{issuer: s.issuer, url: c.URL, discover: c.URL == "", insecureHTTP: c.InsecureHTTP}
-	f.client = upstream.New(upstream.Config{HTTP: c.Client, Quote: true, Seen: func(answer string) { f.lastAnswer = answer }})
+	f.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: c.Timeout, Quote: true, Seen: func(answer string) { f.lastAnswer = answer }})
 	s.fetcher = f
 	parent := c.Context
 	if parent == nil {
