@@ -78,7 +78,7 @@ func (v *Verifier) remembered(d digest) *entry {
 	if !ok {
 		return nil
 	}
-	set, err := e.issuer.keys.KeySet()
+	set, err := keySetOf(e.issuer.keys)
 	if err != nil {
 		return nil // whoever looks again finds out what it means
 	}

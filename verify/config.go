@@ -137,7 +137,12 @@ type Fault struct {
 	Problem string
 }
 
-func (f *Fault) Error() string { return f.Field + ": " + f.Problem }
+func (f *Fault) Error() string {
+	if f.Field == "" {
+		return f.Problem
+	}
+	return f.Field + ": " + f.Problem
+}
 
 // Faults returns the faults that err joins, however deeply.
 func Faults(err error) []*Fault {
@@ -172,8 +177,20 @@ func (f *faults) join(field string, err error) {
 		f.add(field, "%v", err)
 	}
 	for _, p := range parts {
-		f.add(field+"."+p.Field, "%s", p.Problem)
+		at := field
+		if p.Field != "" {
+			at += "." + p.Field
+		}
+		f.add(at, "%s", p.Problem)
 	}
+}
+
+// err joins the faults; it returns nil if there are none.
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return fmt.Errorf("verify: invalid configuration: %w", errors.Join(f...))
 }
 
 // issuer is an Issuer made ready.
@@ -194,25 +211,33 @@ type issuer struct {
 	profile        bool // RFC 9068
 	keys           KeySource
 	introspection  *Introspection
+	field          string // where it stands in the configuration: "Issuers[1]."
 }
 
 // New makes a verifier. It reports every fault of the configuration at once
-// (see [Faults]) and starts nothing unless there is none. Then it starts the
+// (see [Faults]), and then binds and starts nothing. Otherwise it starts the
 // key sources, but does not wait for them: see [Verifier.Ready].
+//
+// The verifier owns its key sources and introspectors: [Verifier.Close] closes
+// them. Verifiers of the same issuer may share a key source, and the first one
+// that is closed closes it for all of them. An introspector serves one verifier.
 func New(c Config) (*Verifier, error) {
 	v, err := c.prepare()
 	if err != nil {
 		return nil, err
 	}
+	if err := v.bindAll(); err != nil {
+		return nil, err
+	}
 	for _, is := range v.list {
-		_, _ = is.keys.KeySet() // starts it; whether it has keys already is no matter here
+		_, _ = keySetOf(is.keys) // starts it; it need not have keys yet
 	}
 	return v, nil
 }
 
-// Validate reports every fault of the configuration, as [New] does, and starts
-// nothing. New calls it; it is for programs that check settings of their own
-// beside these and want to name all faults at once.
+// Validate reports every fault of the configuration, as [New] does, and changes
+// nothing: no key source or introspector is bound or started. It is for programs
+// that check settings of their own beside these and report all faults together.
 func (c Config) Validate() error {
 	_, err := c.prepare()
 	return err
@@ -308,8 +333,8 @@ func (c Config) prepare() (*Verifier, error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
-	if len(bad) > 0 {
-		return nil, fmt.Errorf("verify: invalid configuration: %w", errors.Join(bad...))
+	if err := bad.err(); err != nil {
+		return nil, err
 	}
 	return v, nil
 }
@@ -330,12 +355,12 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 		isMachine:      c.IsMachine,
 		profile:        v.profile,
 		keys:           c.Keys,
+		field:          prefix,
 	}
 	if is.subjectClaim == "sub" {
 		is.subjectClaim = ""
 	}
 	is.namesText = listed(is.allNames, maxExpected)
-	v.list = append(v.list, is)
 	for i, name := range is.allNames {
 		field := prefix + "Issuer"
 		if i > 0 {
@@ -369,17 +394,26 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 	if c.Introspection != nil {
 		in := *c.Introspection
 		is.introspection, v.introspects = &in, true
-		if in.Introspector == nil {
+		switch {
+		case isNil(in.Introspector):
 			bad.add(prefix+"Introspection.Introspector", "is required")
-		} else {
-			bad.join(prefix+"Introspection", in.Introspector.Bind(c.Issuer, v.opener(is)))
+		case slices.ContainsFunc(v.list, func(o *issuer) bool {
+			return o.name != c.Issuer && o.introspection != nil && identical(o.introspection.Introspector, in.Introspector)
+		}):
+			bad.add(prefix+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
+		default:
+			bad.join(prefix+"Introspection", check(in.Introspector, c.Issuer))
 		}
 	}
-	if c.Keys == nil {
+	switch {
+	case isNil(c.Keys):
 		bad.add(prefix+"Keys", "is required")
-		return
+	case slices.ContainsFunc(v.list, func(o *issuer) bool { return o.name != c.Issuer && identical(o.keys, c.Keys) }):
+		bad.add(prefix+"Keys", "is another issuer's too: keys belong to one issuer")
+	default:
+		bad.join(prefix+"Keys", check(c.Keys, c.Issuer))
 	}
-	bad.join(prefix+"Keys", c.Keys.Bind(c.Issuer))
+	v.list = append(v.list, is)
 }
 
 // checkClaimName checks the name of a claim that a configuration gives a
@@ -422,12 +456,33 @@ func (v *Verifier) Leeway() time.Duration { return v.leeway }
 // Now returns the time by the verifier's clock.
 func (v *Verifier) Now() time.Time { return v.now() }
 
-// Ready reports whether tokens of at least one issuer can be verified now.
-func (v *Verifier) Ready() bool {
-	return slices.ContainsFunc(v.list, func(is *issuer) bool {
-		_, err := is.keys.KeySet()
-		return err == nil
-	})
+// Ready reports whether tokens of at least one issuer can be verified now: its
+// keys can be had and, with [Introspection.Always], its introspector can ask.
+func (v *Verifier) Ready() bool { return v.NotReady() == nil }
+
+// NotReady says why [Verifier.Ready] is false: for each issuer, what is missing.
+// It returns nil if the verifier is ready.
+func (v *Verifier) NotReady() error {
+	var errs []error
+	for _, is := range v.list {
+		err := is.notReady()
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("verify: tokens of the issuer %q cannot be verified: %w", is.name, err))
+	}
+	return errors.Join(errs...)
+}
+
+// notReady says why no token of the issuer can be verified now.
+func (is *issuer) notReady() error {
+	if _, err := keySetOf(is.keys); err != nil {
+		return err
+	}
+	if in := is.introspection; in != nil && in.Always {
+		return ready(in.Introspector)
+	}
+	return nil
 }
 
 // Introspects reports whether every issuer can be asked about its tokens, so
@@ -436,8 +491,9 @@ func (v *Verifier) Introspects() bool {
 	return !slices.ContainsFunc(v.list, func(is *issuer) bool { return is.introspection == nil })
 }
 
-// Close closes the key sources and introspectors that can be closed. Tokens
-// that come later get ErrUnavailable, unless their issuer's keys are static.
+// Close closes the key sources and introspectors that can be closed, also for
+// other verifiers that share them. Tokens that come later get ErrUnavailable,
+// unless their issuer's keys are static.
 func (v *Verifier) Close() error {
 	var errs []error
 	for _, is := range v.list {

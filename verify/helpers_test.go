@@ -161,12 +161,13 @@ func (s *signer) with(edits ...string) string { return s.token(s.header(), claim
 
 // A source is a KeySource that does as it is told and counts what it is asked.
 type source struct {
-	mu      sync.Mutex
-	set     *verify.KeySet
-	next    *verify.KeySet // what a refresh brings; nil for nothing new
-	setErr  error
-	refErr  error
-	bindErr error
+	mu     sync.Mutex
+	set    *verify.KeySet
+	next   *verify.KeySet // what a refresh brings; nil for nothing new
+	setErr error
+	refErr error
+
+	checkErr, bindErr error
 
 	bound               []string
 	keySets, refreshes  int
@@ -174,11 +175,22 @@ type source struct {
 	withdrawn           []bool // what each Refresh was told of the token
 }
 
+func (s *source) Check(string) error { return s.checkErr }
+
 func (s *source) Bind(issuer string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.bindErr != nil {
+		return s.bindErr
+	}
 	s.bound = append(s.bound, issuer)
-	return s.bindErr
+	return nil
+}
+
+func (s *source) Unbind() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bound = s.bound[:len(s.bound)-1]
 }
 
 func (s *source) KeySet() (*verify.KeySet, error) {

@@ -42,11 +42,21 @@ type Introspection struct {
 }
 
 // An Introspector asks one authorization server about tokens. It must be safe
-// for concurrent use.
+// for concurrent use. It may also have these methods:
+//
+//   - Check(issuer string) error reports every fault that Bind would, joined,
+//     and changes nothing. Without it, [Config.Validate] cannot see them.
+//   - Unbind() undoes Bind, because the [New] that bound the introspector has
+//     failed.
+//   - Ready() error says why questions cannot be answered now; [Verifier.Ready]
+//     asks where every token needs an answer.
+//   - Close() error ends it.
 type Introspector interface {
-	// Bind ties it to the one issuer that it asks, and returns every fault of
-	// its configuration, joined. It starts nothing. open is for signed
-	// answers.
+	// Bind ties the introspector to the one issuer that it asks and to the
+	// one verifier that open belongs to; open is for signed answers. The error
+	// joins every reason why it cannot be: faults of its configuration, each a
+	// [*Fault], that it is closed, or that it is bound already. Bind starts
+	// nothing.
 	Bind(issuer string, open Opener) error
 	// Introspect returns what the server says, or what it has said lately. An
 	// error says that it cannot be asked. It returns nil and no error only if

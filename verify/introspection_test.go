@@ -27,10 +27,14 @@ type asker struct {
 	bound   string
 }
 
+func (a *asker) Check(string) error { return a.faults }
+
 func (a *asker) Bind(issuer string, open verify.Opener) error {
 	a.bound, a.open = issuer, open
-	return a.faults
+	return nil
 }
+
+func (a *asker) Unbind() { a.bound, a.open = "", nil }
 
 func (a *asker) Introspect(_ context.Context, q *verify.Query) (*verify.Answer, error) {
 	a.mu.Lock()
@@ -367,9 +371,14 @@ func TestIntrospectionFaults(t *testing.T) {
 			}
 		})
 	}
-	if ok.bound != testIssuer || ok.open == nil {
-		t.Errorf("bound to %q", ok.bound)
+	if ok.bound != "" || ok.open != nil || bad.bound != "" {
+		t.Errorf("Validate has bound to %q and %q", ok.bound, bad.bound)
 	}
+	v, err := verify.New(issuer(&verify.Introspection{Introspector: ok}))
+	if err != nil || ok.bound != testIssuer || ok.open == nil {
+		t.Errorf("New has bound to %q: %v", ok.bound, err)
+	}
+	defer v.Close()
 }
 
 // What a server says of a token that is no JWT, or of a JWT that cannot be

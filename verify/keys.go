@@ -15,18 +15,28 @@ import (
 	"slices"
 )
 
-// A KeySource has an issuer's key set at hand and keeps it fresh. Package
-// [github.com/bearerkit/bearerkit/verify/jwks] has the usual ones.
+// A KeySource has an issuer's key set and keeps it fresh. Package
+// [github.com/bearerkit/bearerkit/verify/jwks] has the usual ones. A source must
+// be safe for concurrent use. It may also have these methods:
+//
+//   - Check(issuer string) error reports every fault that Bind would, joined,
+//     and changes nothing. Without it, [Config.Validate] cannot see them.
+//   - Unbind() undoes one call of Bind, because a [New] that bound the source
+//     has failed.
+//   - Close() error ends the source.
 type KeySource interface {
-	// Bind ties the source to the one issuer whose keys it has and returns
-	// every fault of the source's configuration, joined. It starts nothing.
-	// A source that is bound to one issuer cannot be bound to another: keys
-	// belong to their issuer (RFC 8725 section 3.8).
+	// Bind ties the source to the one issuer whose keys it has. The error
+	// joins every reason why it cannot be: faults of the source's
+	// configuration, each a [*Fault], that it is closed, or that it is bound
+	// to another issuer (RFC 8725 section 3.8: keys belong to one issuer). It
+	// may be bound to the same issuer again, by another verifier. Bind starts
+	// nothing.
 	Bind(issuer string) error
 
 	// KeySet returns the key set to use now. It never waits; a source that
 	// has work to do in the background starts it at the first call. The error
-	// says why there is no set that may be used.
+	// says why there is no set that may be used. No set and no error counts
+	// as an error.
 	KeySet() (*KeySet, error)
 
 	// Refresh is called when the set that KeySet returned was not enough. It
@@ -40,7 +50,7 @@ type KeySource interface {
 
 // A Demand is what a token needs that the set at hand does not have.
 type Demand struct {
-	// Good reports whether a set may have it.
+	// Good reports whether a set may have it; nil has nothing.
 	Good func(*KeySet) bool
 	// Withdrawn says that a key has signed the token which the issuer has
 	// withdrawn since. The issuer may have done so by mistake, but whoever

@@ -158,10 +158,10 @@ var errNoKeySet = errors.New("no key set")
 // checkSignature finds the key and checks the signature; it returns the key and
 // the set that has it.
 func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *KeySet, error) {
-	set, err := source.KeySet()
+	set, err := keySetOf(source)
 	if err != nil {
 		// The source may be fetching its first set this moment.
-		set, err = source.Refresh(ctx, Demand{Good: func(*KeySet) bool { return true }})
+		set, err = refreshed(ctx, source, Demand{Good: func(s *KeySet) bool { return s != nil }})
 		if err != nil {
 			return nil, nil, unavailable(fmt.Errorf("%w: %w", errNoKeySet, err))
 		}
@@ -190,8 +190,14 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, tr
 			return slices.ContainsFunc(tried, func(t *key) bool { return t.fingerprint == k.fingerprint })
 		}), ok
 	}
-	newer, err := source.Refresh(ctx, Demand{
-		Good:      func(s *KeySet) bool { keys, ok := untried(s); return len(keys) > 0 || !ok },
+	newer, err := refreshed(ctx, source, Demand{
+		Good: func(s *KeySet) bool {
+			if s == nil {
+				return false
+			}
+			keys, ok := untried(s)
+			return len(keys) > 0 || !ok
+		},
 		Withdrawn: set.formerly(&p),
 	})
 	switch {

@@ -261,6 +261,9 @@ func TestConfigFaults(t *testing.T) {
 			s := introspect.New(tc.config)
 			defer s.Close()
 			var fields []string
+			if err := s.Check(tc.issuer); (err == nil) != (tc.fields == "") {
+				t.Errorf("Check says %v", err)
+			}
 			for _, f := range verify.Faults(s.Bind(tc.issuer, nil)) {
 				fields = append(fields, f.Field)
 			}
@@ -269,16 +272,33 @@ func TestConfigFaults(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a second issuer", func(t *testing.T) {
+	// A source belongs to one verifier, whose keys its signed answers are
+	// checked with.
+	t.Run("a second verifier", func(t *testing.T) {
 		s := introspect.New(good)
 		defer s.Close()
-		for range 2 {
-			if err := s.Bind(issuerURL, nil); err != nil {
-				t.Error(err)
+		if err := s.Bind(issuerURL, nil); err != nil {
+			t.Error(err)
+		}
+		for _, issuer := range []string{issuerURL, "https://other.example"} {
+			for name, err := range map[string]error{"Check": s.Check(issuer), "Bind": s.Bind(issuer, nil)} {
+				if f := verify.Faults(err); len(f) != 1 || f[0].Field != "Issuer" {
+					t.Errorf("%s to %s: faults %v", name, issuer, f)
+				}
 			}
 		}
-		if f := verify.Faults(s.Bind("https://other.example", nil)); len(f) != 1 || f[0].Field != "Issuer" {
-			t.Errorf("faults %v", f)
+		s.Unbind()
+		if err := s.Bind("https://other.example", nil); err != nil {
+			t.Errorf("after Unbind: %v", err)
+		}
+	})
+	t.Run("closed", func(t *testing.T) {
+		s := introspect.New(good)
+		s.Close()
+		for name, err := range map[string]error{"Check": s.Check(issuerURL), "Bind": s.Bind(issuerURL, nil)} {
+			if f := verify.Faults(err); len(f) != 1 || !strings.Contains(f[0].Error(), "closed") {
+				t.Errorf("%s: faults %v", name, f)
+			}
 		}
 	})
 }

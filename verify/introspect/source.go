@@ -88,7 +88,7 @@ const (
 	discoveryPatience = 400 * time.Millisecond
 )
 
-// New makes a source. It starts nothing: [Source.Bind] reports what is wrong
+// New makes a source. It starts nothing: [Source.Check] reports what is wrong
 // with the configuration, and the first question is the first call.
 func New(c Config) *Source {
 	s := &Source{config: c, cache: newCache(c.CacheSize)}
@@ -113,6 +113,7 @@ type Source struct {
 	flights singleflight.Group
 
 	mu     sync.Mutex // held for moments only
+	bound  bool
 	issuer string
 	open   verify.Opener
 	place  place
@@ -120,18 +121,51 @@ type Source struct {
 	slow   bool // a probe was answered, but later than patience
 }
 
-// Bind ties the source to an issuer, and reports every fault of the
-// configuration at once, each as a [*verify.Fault].
+// Check reports every fault that keeps the source from being bound to an
+// issuer, joined, each as a [*verify.Fault]: what is wrong with the
+// configuration, that a verifier has the source already, or that it is closed.
+// It changes nothing.
+func (s *Source) Check(issuer string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.check(issuer)
+}
+
+// Bind ties the source to an issuer and to the verifier of open, whose keys
+// signed answers are checked with. It returns what [Source.Check] does, and then
+// the source is as it was. Another verifier needs a source of its own, also for
+// the same issuer.
 func (s *Source) Bind(issuer string, open verify.Opener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.check(issuer); err != nil {
+		return err
+	}
+	s.bound, s.issuer, s.open = true, issuer, open
+	return nil
+}
+
+// Unbind undoes Bind, before anything was asked.
+func (s *Source) Unbind() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bound, s.issuer, s.open = false, "", nil
+}
+
+func (s *Source) check(issuer string) error {
 	var bad []error
 	fault := func(field, format string, args ...any) {
 		bad = append(bad, &verify.Fault{Field: field, Problem: fmt.Sprintf(format, args...)})
 	}
 	c := &s.config
-	if s.issuer != "" && s.issuer != issuer {
-		fault("Issuer", "is bound to another issuer already: a token is for its own issuer's eyes")
+	if s.life.Err() != nil {
+		fault("", "the source is closed")
+	}
+	switch {
+	case s.bound && s.issuer != issuer:
+		fault("Issuer", "is bound to another issuer already: a token is shown to its own issuer only")
+	case s.bound:
+		fault("Issuer", "is bound by another verifier already: make a source for each verifier")
 	}
 	if c.URL != "" {
 		u, problem := upstream.CheckURL(c.URL)
@@ -166,11 +200,7 @@ func (s *Source) Bind(issuer string, open verify.Opener) error {
 	if c.CacheSize < 0 {
 		fault("CacheSize", "%d is negative", c.CacheSize)
 	}
-	if len(bad) > 0 {
-		return errors.Join(bad...)
-	}
-	s.issuer, s.open = issuer, open
-	return nil
+	return errors.Join(bad...)
 }
 
 // ttl is how long an active answer is reused.

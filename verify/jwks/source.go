@@ -83,10 +83,10 @@ func URL(url string) *Source {
 	return s
 }
 
-// New makes a source. It starts nothing: [Source.Bind] reports what is wrong
+// New makes a source. It starts nothing: [Source.Check] reports what is wrong
 // with the configuration, and the first [Source.KeySet] or [Source.Refresh]
-// starts the goroutine that keeps the set fresh until Close. [verify.New]
-// calls all of them.
+// after [Source.Bind] starts the goroutine that keeps the set fresh until Close.
+// [verify.New] calls all of them.
 func New(c Config) *Source {
 	return &Source{config: c}
 }
@@ -101,6 +101,7 @@ type Source struct {
 
 	mu     sync.Mutex // held for moments only, never while something is awaited
 	issuer string     // bound to
+	bound  int        // how many times; several verifiers may share the source
 	ctx    context.Context
 	cancel context.CancelFunc
 	wake   chan struct{} // tells the refresher that the plan has changed
@@ -126,13 +127,48 @@ var (
 	errStarting = errors.New("jwks: the key set has not been fetched yet")
 )
 
-// Bind ties the source to an issuer, and reports every fault of the
-// configuration at once, each as a [*verify.Fault].
+// Check reports every fault that keeps the source from having the keys of an
+// issuer, joined, each as a [*verify.Fault]: what is wrong with the
+// configuration, that the source is bound to another issuer, or that it is
+// closed. It changes nothing.
+func (s *Source) Check(issuer string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.check(issuer)
+}
+
+// Bind ties the source to an issuer. It returns what [Source.Check] does, and
+// then the source is as it was.
 func (s *Source) Bind(issuer string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.check(issuer); err != nil {
+		return err
+	}
+	if s.bound++; s.bound == 1 {
+		s.issuer = issuer
+	}
+	return nil
+}
+
+// Unbind undoes one Bind. A source that nobody has bound can be bound to any
+// issuer, unless it has been started.
+func (s *Source) Unbind() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bound > 0 && s.view.Load() == nil {
+		if s.bound--; s.bound == 0 {
+			s.issuer = ""
+		}
+	}
+}
+
+func (s *Source) check(issuer string) error {
 	bad := append(faults(nil), s.faults...)
 	c := &s.config
+	if s.closed || c.Context != nil && c.Context.Err() != nil {
+		bad.add("", "the key source is closed")
+	}
 	switch {
 	case s.issuer != "" && s.issuer != issuer:
 		bad.add("Issuer", "is bound to another issuer already: keys belong to one")
@@ -162,13 +198,7 @@ func (s *Source) Bind(issuer string) error {
 			bad.add("Snapshot", "%q %s", c.Snapshot, problem)
 		}
 	}
-	if err := bad.join(); err != nil {
-		return err
-	}
-	if s.issuer == "" { // else it is read already, without the lock
-		s.issuer = issuer
-	}
-	return nil
+	return bad.join()
 }
 
 // checkPlace checks a URL of the configuration.

@@ -131,3 +131,60 @@ func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 		}
 	}
 }
+
+// What one verifier undoes does not undo what another has done.
+func TestUnbind(t *testing.T) {
+	for name, s := range map[string]interface {
+		verify.KeySource
+		Check(string) error
+		Unbind()
+	}{
+		"discovered": jwks.New(jwks.Config{}),
+		"static": jwks.Static(keysOf(t, document(newKey("a")))...).(interface {
+			verify.KeySource
+			Check(string) error
+			Unbind()
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			const other = "https://other.example"
+			free := func(want bool) {
+				t.Helper()
+				if err := s.Check(other); (err == nil) != want {
+					t.Errorf("another issuer: %v", err)
+				}
+			}
+			free(true)
+			for range 2 {
+				if err := s.Bind(issuerURL); err != nil {
+					t.Fatal(err)
+				}
+				free(false)
+			}
+			if err := s.Bind(other); err == nil {
+				t.Error("bound to two issuers")
+			}
+			s.Unbind()
+			free(false)
+			s.Unbind()
+			free(true)
+			s.Unbind() // once too often
+			if err := s.Bind(other); err != nil {
+				t.Error(err)
+			}
+			if err := s.Check(issuerURL); err == nil {
+				t.Error("free, though it is bound to another issuer")
+			}
+		})
+	}
+}
+
+// keysOf reads a key set that must be good.
+func keysOf(t *testing.T, set string) []verify.Key {
+	t.Helper()
+	keys, skipped, err := jwks.Parse([]byte(set))
+	if err != nil || len(skipped) > 0 {
+		t.Fatal(err, skipped)
+	}
+	return keys
+}

@@ -22,10 +22,38 @@ type static struct {
 	skipped []verify.SkippedKey
 
 	mu     sync.Mutex
-	issuer string
+	issuer string // bound to
+	bound  int    // how many times; several verifiers may share the source
+}
+
+func (s *static) Check(issuer string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.check(issuer)
 }
 
 func (s *static) Bind(issuer string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(issuer); err != nil {
+		return err
+	}
+	s.issuer = issuer
+	s.bound++
+	return nil
+}
+
+func (s *static) Unbind() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bound > 0 {
+		if s.bound--; s.bound == 0 {
+			s.issuer = ""
+		}
+	}
+}
+
+func (s *static) check(issuer string) error {
 	var bad faults
 	for _, k := range s.skipped {
 		bad.add("Static", "%v", k)
@@ -33,16 +61,10 @@ func (s *static) Bind(issuer string) error {
 	if s.set.Len() == 0 && len(s.skipped) == 0 {
 		bad.add("Static", "has no key")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.issuer != "" && s.issuer != issuer {
 		bad.add("Static", "is bound to another issuer already: keys belong to one")
 	}
-	if err := bad.join(); err != nil {
-		return err
-	}
-	s.issuer = issuer
-	return nil
+	return bad.join()
 }
 
 func (s *static) KeySet() (*verify.KeySet, error) { return s.set, nil }
