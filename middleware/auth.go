@@ -3,6 +3,7 @@ package middleware
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -29,10 +30,14 @@ type Config struct {
 	// Credentials are the places where a token may be. A request with tokens
 	// in two of them is malformed. Default: [AuthorizationHeader] alone.
 	Credentials []CredentialSource
-	// Logger gets a line at level Debug for every refusal, at Error for every
-	// user that could not be resolved, and at Warn, at most once a second,
-	// when tokens cannot be verified. No line holds anything of a token.
-	// Default: slog.Default().
+	// Logger gets a line for refusals, with the reason: at level Warn what
+	// points to a mistake (a token for another audience, of another issuer or
+	// kind, a scope that is missing), or that tokens cannot be verified; at
+	// Error that a user could not be resolved or a requirement not be checked;
+	// at Info that a token has expired or was revoked, while others pass; at
+	// Debug that there were no credentials. There is at most one line a minute
+	// for each cause, with the number of those before it that were suppressed:
+	// they are at level Debug. No line holds a token. Default: slog.Default().
 	Logger *slog.Logger
 	// Observer learns of every decision. Default: none.
 	Observer Observer
@@ -50,8 +55,12 @@ type Auth struct {
 	config   Config
 	logger   *slog.Logger
 	metadata *metadata
-	lastWarn throttle
+	lines    throttle
+	passed   moment // when a token was last good
 }
+
+// Format keeps an Auth that is printed short, and silent about its parts.
+func (a *Auth) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "middleware.Auth") }
 
 // New makes an Auth. It reports every fault of the configuration at once (see
 // [verify.Faults]).
@@ -112,13 +121,31 @@ func (c Config) prepare(issuers []string) (m *metadata, err error) {
 
 // ForIssuer is the short way for the common case: tokens of one issuer, whose
 // keys are discovered and kept fresh, for any of the given audiences, with
-// every default. There is no user beside the token. Close ends it.
+// every default. There is no user beside the token; [Config.ForIssuer] is the
+// next step. Close ends it.
 func ForIssuer(issuer string, audience ...string) (*Auth, error) {
-	v, err := verify.New(verify.Config{Issuer: issuer, Audience: audience, Keys: jwks.Discover(issuer)})
+	return Config{}.ForIssuer(issuer, audience...)
+}
+
+// ForIssuer is the function of that name with a configuration: a user, a logger
+// for keys and refusals, an observer. It reports every fault at once. A service
+// with more than one issuer, or with introspection, calls [verify.New] and gives
+// the same configuration to [New].
+func (c Config) ForIssuer(issuer string, audience ...string) (*Auth, error) {
+	vc := verify.Config{Issuer: issuer, Audience: audience, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: c.Logger})}
+	if err := errors.Join(vc.Validate(), c.Validate()); err != nil {
+		return nil, err
+	}
+	v, err := verify.New(vc)
 	if err != nil {
 		return nil, err
 	}
-	return New(v, Config{})
+	a, err := New(v, c)
+	if err != nil {
+		_ = v.Close()
+		return nil, err
+	}
+	return a, nil
 }
 
 // Verifier returns the verifier.

@@ -34,6 +34,9 @@ func newAsking(t testing.TB, c middleware.Config) (*verifytest.Server, *middlewa
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { v.Close() })
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
 	auth, err := middleware.New(v, c)
 	if err != nil {
 		t.Fatal(err)

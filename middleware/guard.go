@@ -3,7 +3,10 @@ package middleware
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/bearerkit/bearerkit/verify"
@@ -32,53 +35,125 @@ func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
 	return g
 }
 
+// Format keeps a guard that is printed short, and silent about its parts.
+func (g *Guard) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "middleware.Guard") }
+
 // Decide decides about a request. To serve it, Decide returns the request to go
 // on with, whose context has the user and the token ([UserFrom], [TokenFrom]),
 // and no refusal. Otherwise it returns the refusal, to be written with
 // [Refusal.Write]. It writes nothing itself.
 //
-// The request to go on with may be a copy: when the handler has returned, hand
-// its MultipartForm to r, so that the server removes the files of an upload.
+// The request to go on with may be a copy: call [HandBack] when the handler has
+// returned.
 //
-// Guards may follow each other on one request: a token that a guard of the
-// same Auth has verified is not verified again until it expires, nor its user
-// resolved again, unless a later guard has [Fresh] and no earlier one had it.
+// Guards may follow each other on one request, with other layers between them: a
+// token that a guard of the same Auth has verified is not verified again until
+// it expires, nor its user resolved again, unless a later guard has [Fresh] and
+// no earlier one had it.
 func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
+	return g.DecideRoute(r, "")
+}
+
+// DecideRoute is Decide for a router that does not set the request's Pattern:
+// route is the pattern of the route, for logs and metrics; if it is empty, they
+// have the Pattern.
+func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refusal) {
 	start := time.Now()
+	if route == "" {
+		route = r.Pattern
+	}
+	earlier := latest(r.Context())
 	id, f := g.decide(r)
-	d := Decision{Duration: time.Since(start), Status: http.StatusOK, Outcome: Allowed}
+	if f != nil && f.Status == http.StatusServiceUnavailable && hungUp(r.Context()) {
+		f = g.auth.canceled(f.Err)
+	}
+	admitted := r
+	d := Decision{Outcome: Allowed, Status: http.StatusOK, Route: route, Nested: earlier != nil && earlier.counted}
 	switch {
 	case f != nil:
 		d.Outcome, d.Reason, d.Status = Refused, f.Reason, f.Status
+		if f.Status == statusCanceled {
+			d.Outcome = Canceled
+		}
 	case id == nil:
 		d.Outcome = Anonymous
+		admitted = g.auth.anonymous(r, earlier)
+	case id != r.Context():
+		admitted = r.WithContext(id)
 	}
-	g.auth.report(r, d, f)
+	d.Duration = time.Since(start)
+	g.auth.report(r.Context(), d, f, id)
+	if rec := recordIn(r.Context()); rec != nil {
+		ctx := admitted.Context()
+		if f != nil && id != nil {
+			ctx = id
+		}
+		rec.set(d, ctx)
+	}
 	if f != nil {
 		return nil, f
 	}
-	if id == nil {
-		return anonymous(r), nil
+	return admitted, nil
+}
+
+// HandBack copies to a request what serving a copy of it has found out: the
+// route and its path values, which layers outside of a guard look at (an access
+// log, a trace), and the form, whose files the server removes with its own
+// request. Without a guard, it would have been set on the request itself.
+func HandBack(r, served *http.Request) {
+	if r == served {
+		return
 	}
-	return r.WithContext(id), nil
+	if r.MultipartForm == nil {
+		r.MultipartForm = served.MultipartForm
+	}
+	if r.Form == nil {
+		r.Form = served.Form
+	}
+	if r.PostForm == nil {
+		r.PostForm = served.PostForm
+	}
+	if served.Pattern == r.Pattern {
+		return
+	}
+	r.Pattern = served.Pattern
+	for rest := served.Pattern; ; {
+		var name string
+		var ok bool
+		if _, rest, ok = strings.Cut(rest, "{"); !ok {
+			return
+		}
+		if name, rest, ok = strings.Cut(rest, "}"); !ok {
+			return
+		}
+		if name = strings.TrimSuffix(name, "..."); name != "" && name != "$" {
+			r.SetPathValue(name, served.PathValue(name))
+		}
+	}
 }
 
 // anonymous returns the request without a user. A handler may have sent it on
-// with its own context and other headers: a user is in there only as long as
-// the credentials that it came with are in the request.
-func anonymous(r *http.Request) *http.Request {
-	id, ok := r.Context().Value(identityKey{}).(*identity)
-	if !ok {
-		return r
-	}
-	if id.auth != nil { // another Auth's guard has admitted it before this one
-		if token, found := id.auth.credentials(r); found == present && token == id.credentials {
+// with its own context and other headers: the user of a guard is in there only
+// as long as the credentials that it came with are in the request. A user that
+// the application has put there itself stays.
+func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
+	id := &identity{Context: r.Context(), counted: true}
+	switch {
+	case earlier == nil:
+	case earlier.auth != nil:
+		if token, found := earlier.auth.credentials(r); found == present && token == earlier.credentials {
 			return r
 		}
+	case earlier.counted:
+		return r
+	default:
+		id.token, id.user = earlier.token, earlier.user
 	}
-	return r.WithContext(&identity{Context: r.Context()})
+	return r.WithContext(id)
 }
 
+// decide returns the identity that serves the request, or a refusal, and with
+// it the identity if the token is good. Neither means that nobody is there.
 func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
 	a := g.auth
 	token, found := a.credentials(r)
@@ -91,39 +166,38 @@ func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
 		return nil, a.noCredentials()
 	}
 	ctx := r.Context()
-	id, _ := ctx.Value(identityKey{}).(*identity)
-	if id == nil || id.auth != a || id.credentials != token || g.ask.fresh && !id.fresh || a.expired(id.token) {
+	id, _ := ctx.Value(identityOf{a}).(*identity)
+	if id == nil || id.credentials != token || g.ask.fresh && !id.fresh || a.expired(id.token) {
 		var f *Refusal
 		if id, f = a.identify(ctx, token, g.ask.fresh); f != nil {
-			return nil, f
+			return id, f
 		}
+	} else {
+		id = id.on(ctx)
 	}
 	s := state{ctx: id, token: id.token, auth: a}
 	for _, q := range g.requirements {
 		if u := q.check(&s); u != nil {
-			return nil, a.unmet(u, &g.ask)
+			return id, a.unmet(u, &g.ask)
 		}
 	}
 	return id, nil
 }
 
 // expired reports whether a token that was good has expired meanwhile. One that
-// is no JWT need not have an expiry.
+// is not a JWT need not have an expiry.
 func (a *Auth) expired(t *verify.Token) bool {
 	return !t.Expiry.IsZero() && !a.verifier.Now().Before(t.Expiry.Add(a.verifier.Leeway()))
 }
 
-// identify verifies the token and resolves its user.
+// identify verifies the token and resolves its user. It returns the identity
+// beside a refusal if the token is good.
 func (a *Auth) identify(ctx context.Context, token string, fresh bool) (*identity, *Refusal) {
-	check := a.verifier.Verify
-	if fresh {
-		check = a.verifier.VerifyFresh
-	}
-	t, err := check(ctx, token)
+	t, err := a.verify(ctx, token, fresh)
 	if err != nil {
 		return nil, a.refuseToken(err)
 	}
-	id := &identity{Context: ctx, auth: a, credentials: token, token: t, fresh: fresh}
+	id := &identity{Context: ctx, auth: a, credentials: token, token: t, fresh: fresh, counted: true}
 	if a.config.User.find == nil {
 		return id, nil
 	}
@@ -132,7 +206,38 @@ func (a *Auth) identify(ctx context.Context, token string, fresh bool) (*identit
 	case err == nil:
 		return id, nil
 	case errors.Is(err, ErrNoUser):
-		return nil, a.noUser()
+		return id, a.noUser()
 	}
-	return nil, a.userUnavailable(err)
+	return id, a.userUnavailable(err)
+}
+
+func (a *Auth) verify(ctx context.Context, token string, fresh bool) (*verify.Token, error) {
+	if fresh {
+		return a.verifier.VerifyFresh(ctx, token)
+	}
+	return a.verifier.Verify(ctx, token)
+}
+
+// recheck verifies an identity's credentials again.
+func (a *Auth) recheck(ctx context.Context, id *identity) error {
+	_, err := a.verify(ctx, id.credentials, id.fresh)
+	return err
+}
+
+// hungUp reports whether a request's context has ended because the client has
+// gone: then the server ends it without a cause. A layer that gives up on a
+// request says so by a deadline, or by a cause.
+func hungUp(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.Canceled) && context.Cause(ctx) == context.Canceled
+}
+
+// statusCanceled is what becomes of a request whose client did not wait for the
+// answer. It reaches nobody; logs and metrics know it from nginx.
+const statusCanceled = 499
+
+// canceled: whatever could not be found out for a client that has gone is no
+// trouble of this service's.
+func (a *Auth) canceled(err error) *Refusal {
+	return &Refusal{Status: statusCanceled, Code: "request_canceled", Description: "the client did not wait for the answer",
+		Reason: "canceled", Err: err, auth: a}
 }

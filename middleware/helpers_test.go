@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -24,6 +25,9 @@ func newAuth(t testing.TB, c middleware.Config) (*verifytest.Server, *middleware
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { v.Close() })
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
 	auth, err := middleware.New(v, c)
 	if err != nil {
 		t.Fatal(err)

@@ -289,12 +289,12 @@ func TestOptionalWithoutCredentials(t *testing.T) {
 		auth *middleware.Auth
 		user bool
 	}{
-		"the same request":                           {admitted, auth, true},
-		"stripped":                                   {stripped(admitted), auth, false},
-		"stripped, another Auth's guard":             {stripped(admitted), twin, false},
-		"admitted by another Auth's guard before":    {admitted, twin, true},
-		"a user that no guard has put there":         {request("").WithContext(middleware.NewContext(t.Context(), user{"x"}, &verify.Token{})), auth, false},
-		"nobody":                                     {request(""), auth, false},
+		"the same request":                          {admitted, auth, true},
+		"stripped":                                  {stripped(admitted), auth, false},
+		"stripped, another Auth's guard":            {stripped(admitted), twin, false},
+		"admitted by another Auth's guard before":   {admitted, twin, true},
+		"a user that the application has put there": {request("").WithContext(middleware.NewContext(t.Context(), user{"x"}, &verify.Token{})), auth, true},
+		"nobody": {request(""), auth, false},
 		"with the credentials of a scheme unknown":   {func() *http.Request { r := stripped(admitted); r.Header.Set("Authorization", "Basic dTpw"); return r }(), auth, false},
 		"with a context that was made from the user": {stripped(admitted.WithContext(context.WithValue(admitted.Context(), t, t))), auth, false},
 	} {
@@ -369,7 +369,7 @@ func TestNewContext(t *testing.T) {
 	if _, ok := middleware.TokenFrom(ctx); ok {
 		t.Error("a token out of nil")
 	}
-	// A user put there for a test opens no guard.
+	// A user put there by the application opens no guard.
 	_, auth := newAuth(t, middleware.Config{})
 	if _, f := auth.Require().Decide(request("").WithContext(middleware.NewContext(context.Background(), user{"alice"}, &verify.Token{}))); f == nil {
 		t.Error("admitted without credentials")

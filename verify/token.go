@@ -143,7 +143,7 @@ func (t *Token) IsMachine() bool {
 }
 
 // LogValue shows whose token it is and nothing more.
-func (t *Token) LogValue() slog.Value {
+func (t Token) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("iss", t.Issuer),
 		slog.String("sub", t.Subject),

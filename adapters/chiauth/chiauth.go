@@ -1,7 +1,5 @@
 // Package chiauth protects chi routes with bearer tokens (RFC 6750): a single
-// one with r.With, a group with r.Use inside of r.Group or r.Route. A chi
-// middleware is one of net/http, so this is package httpauth under the name
-// that the other frameworks' adapters lead one to expect.
+// one with r.With, a group with r.Use inside of r.Group or r.Route.
 //
 // chi's router passes on a copy of the request, so that the server does not
 // remove the files of an upload: with or without guards, handlers that parse
@@ -11,7 +9,8 @@ package chiauth
 import (
 	"net/http"
 
-	"github.com/bearerkit/bearerkit/adapters/httpauth"
+	"github.com/go-chi/chi/v5"
+
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
 )
@@ -19,12 +18,35 @@ import (
 // Require serves requests with a good token that meets all requirements and
 // refuses the others as package middleware has it.
 func Require(auth *middleware.Auth, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
-	return httpauth.Require(auth, requirements...)
+	return handler(auth.Require(requirements...))
 }
 
 // Optional also serves requests without credentials, and then without a user.
 func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
-	return httpauth.Optional(auth, requirements...)
+	return handler(auth.Optional(requirements...))
+}
+
+func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			admitted, refusal := guard.DecideRoute(r, route(r))
+			if refusal != nil {
+				refusal.Write(w, r)
+				return
+			}
+			defer middleware.HandBack(r, admitted)
+			next.ServeHTTP(w, admitted)
+		})
+	}
+}
+
+// route returns the pattern of the route as far as chi has found it: a guard of
+// r.Use comes before the last part of it.
+func route(r *http.Request) string {
+	if routing := chi.RouteContext(r.Context()); routing != nil {
+		return routing.RoutePattern()
+	}
+	return ""
 }
 
 // UserFrom returns the request's user, if it has one and it is a U.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bearerkit/bearerkit/adapters/chiauth"
 	"github.com/bearerkit/bearerkit/internal/adaptertest"
+	"github.com/bearerkit/bearerkit/middleware"
 )
 
 func TestAdapter(t *testing.T) {
@@ -17,6 +18,9 @@ func TestAdapter(t *testing.T) {
 		for _, route := range routes {
 			root.Group(func(r chi.Router) {
 				for _, g := range route.Guards {
+					if g.Layer != nil {
+						r.Use(func(next http.Handler) http.Handler { return adaptertest.Layered(g.Layer, next) })
+					}
 					if g.Optional {
 						r.Use(chiauth.Optional(route.Auth, g.Requirements...))
 					} else {
@@ -35,7 +39,7 @@ func TestAdapter(t *testing.T) {
 		// request, unless that knows of a router already.
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			routed := r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, chi.NewRouteContext()))
-			defer func() { r.MultipartForm = routed.MultipartForm }()
+			defer middleware.HandBack(r, routed)
 			root.ServeHTTP(w, routed)
 		})
 	})

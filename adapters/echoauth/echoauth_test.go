@@ -16,6 +16,14 @@ func TestAdapter(t *testing.T) {
 		for _, route := range routes {
 			var chain []echo.MiddlewareFunc
 			for _, g := range route.Guards {
+				if g.Layer != nil {
+					chain = append(chain, func(next echo.HandlerFunc) echo.HandlerFunc {
+						return func(c *echo.Context) error {
+							c.SetRequest(c.Request().WithContext(g.Layer(c.Request().Context())))
+							return next(c)
+						}
+					})
+				}
 				if g.Optional {
 					chain = append(chain, echoauth.Optional(route.Auth, g.Requirements...))
 				} else {

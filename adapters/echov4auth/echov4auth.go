@@ -26,18 +26,13 @@ func handler(guard *middleware.Guard) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			admitted, refusal := guard.Decide(r)
+			admitted, refusal := guard.DecideRoute(r, c.Path())
 			if refusal != nil {
 				refusal.Write(c.Response(), r)
 				return nil
 			}
 			c.SetRequest(admitted)
-			// The server removes the files of an upload, of its own request's.
-			defer func() {
-				if r.MultipartForm == nil {
-					r.MultipartForm = c.Request().MultipartForm
-				}
-			}()
+			defer func() { middleware.HandBack(r, c.Request()) }()
 			return next(c)
 		}
 	}

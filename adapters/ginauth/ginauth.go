@@ -22,19 +22,14 @@ func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) gin
 func handler(guard *middleware.Guard) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		r := c.Request
-		admitted, refusal := guard.Decide(r)
+		admitted, refusal := guard.DecideRoute(r, c.FullPath())
 		if refusal != nil {
 			c.Abort()
 			refusal.Write(c.Writer, r)
 			return
 		}
 		c.Request = admitted
-		// The server removes the files of an upload, of its own request's.
-		defer func() {
-			if r.MultipartForm == nil {
-				r.MultipartForm = c.Request.MultipartForm
-			}
-		}()
+		defer func() { middleware.HandBack(r, c.Request) }()
 		c.Next()
 	}
 }

@@ -17,6 +17,11 @@ func TestAdapter(t *testing.T) {
 		for _, route := range routes {
 			var chain []gin.HandlerFunc
 			for _, g := range route.Guards {
+				if g.Layer != nil {
+					chain = append(chain, func(c *gin.Context) {
+						c.Request = c.Request.WithContext(g.Layer(c.Request.Context()))
+					})
+				}
 				if g.Optional {
 					chain = append(chain, ginauth.Optional(route.Auth, g.Requirements...))
 				} else {

@@ -27,12 +27,7 @@ func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
 				refusal.Write(w, r)
 				return
 			}
-			// The server removes the files of an upload, of its own request's.
-			defer func() {
-				if r.MultipartForm == nil {
-					r.MultipartForm = admitted.MultipartForm
-				}
-			}()
+			defer middleware.HandBack(r, admitted)
 			next.ServeHTTP(w, admitted)
 		})
 	}

@@ -24,6 +24,9 @@ func TestAdapter(t *testing.T) {
 				} else {
 					h = httpauth.Require(route.Auth, g.Requirements...)(h)
 				}
+				if g.Layer != nil {
+					h = adaptertest.Layered(g.Layer, h)
+				}
 			}
 			mux.Handle(route.Path, h)
 		}

@@ -39,6 +39,9 @@ type Route struct {
 type Guard struct {
 	Optional     bool
 	Requirements []middleware.Requirement
+	// Layer, if there is one, changes the request's context before the guard,
+	// in a layer of the framework's.
+	Layer func(context.Context) context.Context
 }
 
 // Answer is what a route's handler calls with the user and the token that it
@@ -57,9 +60,17 @@ func Answer(w http.ResponseWriter, r *http.Request, user User, hasUser bool, tok
 		upload(w, r)
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, "/mux/") {
+		inner.ServeHTTP(w, r)
+		return
+	}
 	body := map[string]any{"user": nil}
 	if hasUser {
 		body["user"] = user.ID
+	}
+	if layer := r.Context().Value(layerKey{}); layer != nil {
+		_, body["deadline"] = r.Context().Deadline()
+		body["layer"] = layer
 	}
 	if token != nil {
 		body["sub"], body["scope"] = token.Subject, token.Scope
@@ -68,12 +79,37 @@ func Answer(w http.ResponseWriter, r *http.Request, user User, hasUser bool, tok
 	_ = json.NewEncoder(w).Encode(body)
 }
 
+type layerKey struct{}
+
+// layer is a layer between guards: it adds a value and a deadline.
+func layer(ctx context.Context) context.Context {
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, layerKey{}, "kept"), time.Minute)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
+// Layered is a layer of net/http that changes the request's context.
+func Layered(layer func(context.Context) context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(layer(r.Context())))
+	})
+}
+
+// inner is a router behind a guard, which finds out the route.
+var inner = func() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /mux/{id}", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"user":"user_1","sub":"user_1"}`)
+	})
+	return mux
+}()
+
 // Run runs the table. mount makes a service of the routes.
 func Run(t *testing.T, mount func([]Route) http.Handler) {
 	f := newFixture(t)
 	routes := f.routes()
 	service := mount(routes)
-	subject := httptest.NewServer(service)
+	subject := httptest.NewServer(f.watched(service))
 	t.Cleanup(subject.Close)
 	reference := httptest.NewServer(onMiddlewareAlone(routes))
 	t.Cleanup(reference.Close)
@@ -99,10 +135,53 @@ func Run(t *testing.T, mount func([]Route) http.Handler) {
 				t.Errorf("body %q, middleware alone has %q", got.Body, want.Body)
 			}
 			f.silent(t, c, got)
+			f.recorded(t, c)
 		})
 	}
 	t.Run("silence", f.silence)
 	t.Run("uploads", func(t *testing.T) { f.uploads(t, service) })
+}
+
+// watched is what stands outside of all guards, an access log or a trace.
+func (f *fixture) watched(service http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, record := middleware.WithRecord(r.Context())
+		r = r.WithContext(ctx)
+		defer func() { f.seen.Store(&seen{record, r}) }()
+		service.ServeHTTP(w, r)
+	})
+}
+
+// seen is what a layer outside of all guards knows in the end.
+type seen struct {
+	record  *middleware.Record
+	request *http.Request
+}
+
+// recorded checks what the layer outside has learned of a case.
+func (f *fixture) recorded(t *testing.T, c testCase) {
+	t.Helper()
+	got := f.seen.Swap(nil)
+	if got == nil {
+		t.Fatal("the layer outside has not returned")
+	}
+	d, _ := got.record.Decision()
+	user, _ := middleware.UserFrom[User](got.record.Context())
+	served := c.user
+	if served == "-" {
+		served = ""
+	}
+	switch {
+	case d.Status != c.status:
+		t.Errorf("recorded %+v, want status %d", d, c.status)
+	case c.status == http.StatusOK && user.ID != served:
+		t.Errorf("recorded user %q, want %q", user.ID, served)
+	case c.status == http.StatusForbidden && user.ID == "":
+		t.Error("no user is recorded beside a 403")
+	}
+	if c.path == "/mux/7" && c.status == http.StatusOK && (got.request.Pattern != "GET /mux/{id}" || got.request.PathValue("id") != "7") {
+		t.Errorf("the layer outside sees the route %q, id %q", got.request.Pattern, got.request.PathValue("id"))
+	}
 }
 
 // upload reads a form with a file that is larger than what it keeps in memory,
@@ -169,7 +248,10 @@ func onMiddlewareAlone(routes []Route) http.Handler {
 			}
 		}
 		mux.HandleFunc(route.Path, func(w http.ResponseWriter, r *http.Request) {
-			for _, g := range guards {
+			for i, g := range guards {
+				if layer := route.Guards[i].Layer; layer != nil {
+					r = r.WithContext(layer(r.Context()))
+				}
 				admitted, refusal := g.Decide(r)
 				if refusal != nil {
 					refusal.Write(w, r)
@@ -200,6 +282,7 @@ type fixture struct {
 	secrets  []string // what callers sent
 	answers  strings.Builder
 	reasons  sync.Map // that the observer has seen
+	seen     atomic.Pointer[seen]
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -293,6 +376,14 @@ func (f *fixture) routes() []Route {
 		}))},
 		{"/nested", f.auth, []Guard{{}, {Requirements: []middleware.Requirement{middleware.Scope("orders:read")}}}},
 		{"/opened", f.auth, []Guard{{Optional: true}, {}}},
+		{"/layered", f.auth, []Guard{{}, {Layer: layer, Requirements: []middleware.Requirement{middleware.Func("no layer", func(ctx context.Context, _ *verify.Token) error {
+			if ctx.Value(layerKey{}) == nil {
+				return fmt.Errorf("the context is not the current request's")
+			}
+			return nil
+		})}}, {Optional: true}}},
+		{"/layered/optional", f.auth, []Guard{{Optional: true}, {Layer: layer, Optional: true}}},
+		{"/mux/7", f.auth, require()},
 		{"/strict", f.strict, require(middleware.Scope("orders:read"))},
 		{"/narrow", f.narrow, require()},
 		{"/two", f.two, require()},

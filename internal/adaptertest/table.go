@@ -22,6 +22,7 @@ type testCase struct {
 	challenge string // the whole WWW-Authenticate field, or, ending in "…", its beginning
 	code      string // "error" in a refusal's body
 	user      string // the user of a served request; "-" for none
+	layered   bool   // what a layer between the guards has put into the context is there
 }
 
 func (c testCase) check(t *testing.T, got *response) {
@@ -44,6 +45,8 @@ func (c testCase) check(t *testing.T, got *response) {
 	}
 	var body struct {
 		Error, User, Sub *string
+		Layer            string
+		Deadline         bool
 		Description      *string `json:"error_description"`
 	}
 	if err := json.Unmarshal(got.Body, &body); err != nil {
@@ -54,6 +57,9 @@ func (c testCase) check(t *testing.T, got *response) {
 			t.Errorf("body %s, want error %q and a description", got.Body, c.code)
 		}
 		return
+	}
+	if c.layered != (body.Layer == "kept" && body.Deadline) {
+		t.Errorf("body %s, want what the layer has added: %v", got.Body, c.layered)
 	}
 	switch {
 	case c.user == "-" && (body.User != nil || body.Sub != nil):
@@ -168,6 +174,12 @@ func (f *fixture) cases() []testCase {
 		{name: "nested, none", path: "/nested", status: 401, challenge: bare, code: "unauthorized"},
 		{name: "optional before required, none", path: "/opened", status: 401, challenge: bare, code: "unauthorized"},
 		{name: "optional before required, good", path: "/opened", headers: bearer(good), status: 200, user: "user_1"},
+
+		{name: "layered, good", path: "/layered", headers: bearer(good), status: 200, user: "user_1", layered: true},
+		{name: "layered, bad", path: "/layered", headers: bearer("abc.def.ghi"), status: 401, challenge: invalidToken, code: "invalid_token"},
+		{name: "layered, optional, good", path: "/layered/optional", headers: bearer(good), status: 200, user: "user_1", layered: true},
+		{name: "layered, optional, none", path: "/layered/optional", status: 200, user: "-", layered: true},
+		{name: "a router behind the guard", path: "/mux/7", headers: bearer(good), status: 200, user: "user_1"},
 
 		// Realm, metadata and an error handler, which cannot turn the status.
 		{name: "strict, none", path: "/strict", status: 401, challenge: `Bearer realm="orders", resource_metadata="https://api.example.test/.well-known/oauth-protected-resource/v1"`},

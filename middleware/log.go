@@ -1,0 +1,177 @@
+package middleware
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// report logs a refusal and tells the observer.
+func (a *Auth) report(ctx context.Context, d Decision, f *Refusal, id *identity) {
+	if a.config.Observer != nil && (f != nil || !d.Nested) {
+		a.config.Observer.Observe(ctx, d)
+	}
+	now := time.Now()
+	if f == nil {
+		if d.Outcome == Allowed {
+			a.passed.at(now)
+		}
+		return
+	}
+	level := a.level(f, now)
+	held := 0
+	if level > slog.LevelDebug && a.logger.Enabled(ctx, level) {
+		var ok bool
+		if held, ok = a.lines.allow(causeOf(f, d), now); !ok {
+			level = slog.LevelDebug
+		}
+	}
+	if !a.logger.Enabled(ctx, level) {
+		return
+	}
+	message := "request refused"
+	switch {
+	case d.Outcome == Canceled:
+		message = "request canceled"
+	case f.Status == http.StatusServiceUnavailable:
+		message = "request could not be decided"
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	add := func(name, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(name, value))
+		}
+	}
+	add("reason", f.Reason)
+	attrs = append(attrs, slog.Int("status", f.Status))
+	add("route", d.Route)
+	if id != nil && id.token != nil { // it has verified
+		add("issuer", printable(id.token.Issuer))
+		add("subject", printable(id.token.Subject))
+		add("client", printable(id.token.ClientID))
+	}
+	if f.Err != nil {
+		add("error", f.Err.Error())
+	} else {
+		add("description", f.Description)
+	}
+	if held > 0 {
+		attrs = append(attrs, slog.Int("suppressed", held))
+	}
+	a.logger.LogAttrs(ctx, level, message, attrs...)
+}
+
+// level says how loud a refusal is. What points to a mistake in the set-up of a
+// service or of its client is a warning. A token that has expired, or was
+// revoked, is everyday traffic, unless no other token has passed lately: then a
+// clock may be wrong, or the authorization server.
+func (a *Auth) level(f *Refusal, now time.Time) slog.Level {
+	switch f.Reason {
+	case "no_credentials", "canceled":
+		return slog.LevelDebug
+	case "user_unavailable", "requirement_unavailable":
+		return slog.LevelError
+	case string(verify.ErrExpired), string(verify.ErrInactive):
+		if a.passed.since(now) < time.Minute {
+			return slog.LevelInfo
+		}
+	}
+	return slog.LevelWarn
+}
+
+// A cause is what at most one line a minute is about.
+type cause struct {
+	reason string
+	part   string // of the token, where the reason alone does not say it
+	route  string // of a requirement
+}
+
+// causeOf allocates nothing, because it is asked about every refusal.
+func causeOf(f *Refusal, d Decision) cause {
+	c := cause{reason: f.Reason}
+	if e, ok := f.Err.(*verify.Error); ok {
+		c.part = e.Part
+	}
+	if f.Status == http.StatusForbidden || f.Code == "insufficient_user_authentication" {
+		c.route = d.Route
+	}
+	return c
+}
+
+// throttle lets a line through for each cause now and then, and counts those
+// that it holds back.
+type throttle struct {
+	mu     sync.Mutex
+	causes map[cause]tally
+}
+
+type tally struct {
+	last time.Time
+	held int
+}
+
+const (
+	lineEvery = time.Minute
+	// maxCauses bounds the memory. Reasons and parts come from closed sets, and
+	// so do the routes of any usual router.
+	maxCauses = 512
+)
+
+// allow reports whether a line may be written now, and how many were held back
+// since the last one.
+func (t *throttle) allow(c cause, now time.Time) (held int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := t.causes[c]; !known && len(t.causes) >= maxCauses {
+		c = cause{reason: c.reason}
+	}
+	was := t.causes[c]
+	if !was.last.IsZero() && now.Sub(was.last) < lineEvery {
+		t.causes[c] = tally{was.last, was.held + 1}
+		return 0, false
+	}
+	if t.causes == nil {
+		t.causes = map[cause]tally{}
+	}
+	t.causes[c] = tally{last: now}
+	return was.held, true
+}
+
+// moment is a time that is written often and need not be exact.
+type moment struct{ unix atomic.Int64 }
+
+// at takes the time down, to the second: most calls only read.
+func (m *moment) at(t time.Time) {
+	if s := t.Unix(); m.unix.Load() != s {
+		m.unix.Store(s)
+	}
+}
+
+func (m *moment) since(t time.Time) time.Duration {
+	return time.Duration(t.Unix()-m.unix.Load()) * time.Second
+}
+
+// maxShown is how many bytes of a value a log line shows.
+const maxShown = 100
+
+// printable makes a value of a verified token fit for a log line of any format.
+func printable(s string) string {
+	if len(s) > maxShown {
+		cut := maxShown
+		for cut > 0 && !utf8.RuneStart(s[cut]) {
+			cut--
+		}
+		s = s[:cut] + "…"
+	}
+	if quoted := strconv.Quote(s); len(quoted) != len(s)+len(`""`) {
+		return quoted
+	}
+	return s
+}

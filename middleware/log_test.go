@@ -1,0 +1,148 @@
+package middleware_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// A flood of one cause is one line a minute, which tells how many were held
+// back; another cause is not hidden by it.
+func TestLinesAreThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		issuer, auth := newClocked(t, 0)
+		auth = must(middleware.New(auth.Verifier(), middleware.Config{
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			User: middleware.Resolve(func(context.Context, *verify.Token) (user, error) {
+				return user{}, errors.New("users: connection refused")
+			}),
+		}))
+		other := issuer.Token(verifytest.Claims{"aud": "other"})
+		storm := issuer.Token(nil)
+		refuse := func(token string, n int) {
+			for range n {
+				if _, f := auth.Require().Decide(request(token)); f == nil {
+					t.Fatal("admitted")
+				}
+			}
+		}
+		take := func() string { defer log.Reset(); return log.String() }
+
+		refuse(other, 100)
+		if text := take(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") || strings.Contains(text, "suppressed") {
+			t.Errorf("a flood: %s", text)
+		}
+		refuse(storm, 50)
+		if text := take(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "connection refused") {
+			t.Errorf("another cause: %s", text)
+		}
+		time.Sleep(time.Minute - time.Nanosecond)
+		refuse(other, 1)
+		if text := take(); text != "" {
+			t.Errorf("within the minute: %s", text)
+		}
+		time.Sleep(time.Nanosecond)
+		refuse(other, 2)
+		refuse(storm, 2)
+		text := take()
+		if strings.Count(text, "\n") != 2 || !strings.Contains(text, "suppressed=100") || !strings.Contains(text, "suppressed=49") {
+			t.Errorf("a minute later: %s", text)
+		}
+		refuse("", 3)
+		if text := take(); text != "" {
+			t.Errorf("no credentials: %s", text)
+		}
+	})
+}
+
+// What is held back is there at level Debug.
+func TestDebugHasEveryLine(t *testing.T) {
+	var log bytes.Buffer
+	_, auth := newAuth(t, middleware.Config{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	for range 5 {
+		auth.Require().Decide(request("a b"))
+		auth.Require().Decide(request(""))
+	}
+	if n, warnings := strings.Count(log.String(), "request refused"), strings.Count(log.String(), "level=WARN"); n != 10 || warnings != 1 {
+		t.Errorf("%d lines, %d warnings: %s", n, warnings, &log)
+	}
+}
+
+// Tokens that have expired are everyday traffic while others pass, and a
+// warning if none does: a clock may be wrong.
+func TestExpiredTokensInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		issuer, auth := newClocked(t, 0)
+		auth = must(middleware.New(auth.Verifier(), middleware.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+		good := issuer.Token(verifytest.Claims{"exp": time.Now().Add(24 * time.Hour)})
+		level := func(token string) string {
+			defer log.Reset()
+			auth.Require().Decide(request(token))
+			_, rest, _ := strings.Cut(log.String(), "level=")
+			level, _, _ := strings.Cut(rest, " ")
+			return level
+		}
+		expired := issuer.Token(verifytest.Claims{"exp": time.Now().Add(-time.Hour)})
+		for i, step := range []struct {
+			wait  time.Duration
+			token string
+			want  string
+		}{
+			{0, expired, "WARN"},
+			{0, good, ""},
+			{59 * time.Second, expired, ""}, // throttled
+			{0, good, ""},
+			{2 * time.Second, expired, "INFO"},
+			{61 * time.Second, expired, "WARN"},
+		} {
+			time.Sleep(step.wait)
+			if got := level(step.token); got != step.want {
+				t.Errorf("step %d: level %q, want %q", i, got, step.want)
+			}
+		}
+	})
+}
+
+// A line that is held back costs nothing beside the refusal itself.
+func TestThrottledLinesAllocateNothing(t *testing.T) {
+	issuer, quiet := newAuth(t, middleware.Config{})
+	loud := must(middleware.New(quiet.Verifier(), middleware.Config{Logger: slog.New(slog.NewTextHandler(new(bytes.Buffer), nil))}))
+	r := request(issuer.Token(verifytest.Claims{"scope": "a"}))
+	r.Pattern = "GET /orders/{id}"
+	other := request(issuer.Token(verifytest.Claims{"aud": "other"}))
+	cost := func(a *middleware.Auth) float64 {
+		guard := a.Require(middleware.Scope("b"))
+		guard.Decide(r)
+		guard.Decide(other)
+		return testing.AllocsPerRun(100, func() { guard.Decide(r); guard.Decide(other) })
+	}
+	if with, without := cost(loud), cost(quiet); with > without {
+		t.Errorf("%v allocations with a log, %v without", with, without)
+	}
+}
+
+// However many routes there seem to be, the memory for causes is bounded, and
+// the log too.
+func TestCausesAreBounded(t *testing.T) {
+	var log bytes.Buffer
+	issuer, auth := newAuth(t, middleware.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	r, guard := request(issuer.Token(nil)), auth.Require(middleware.Scope("b"))
+	for i := range 2000 {
+		guard.DecideRoute(r, fmt.Sprint("/", i))
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n < 100 || n > 600 {
+		t.Errorf("%d lines", n)
+	}
+}
