@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 
@@ -64,18 +65,22 @@ func Example() {
 	// 403 {"error":"insufficient_scope","error_description":"the token lacks a scope that is required"}
 }
 
-// A handler is tested without any token: the test says who is there.
+// A handler is tested without a guard: the test says who is there, and what the
+// token says.
 func ExampleNewContext() {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		name, _ := middleware.UserFrom[string](r.Context())
-		fmt.Fprint(w, "hello, ", name)
+		token, _ := middleware.TokenFrom(r.Context())
+		fmt.Fprintln(w, "hello,", name, token.HasPermission("orders.delete"))
 	}
 	r := httptest.NewRequest("GET", "/", nil)
-	r = r.WithContext(middleware.NewContext(r.Context(), "Ada", &verify.Token{Subject: "user_1"}))
+	r = r.WithContext(middleware.NewContext(r.Context(), "Ada", verifytest.NewToken(verifytest.Claims{
+		"sub": "user_1", "permissions": []string{"orders.delete"},
+	})))
 	w := httptest.NewRecorder()
 	handler(w, r)
 	fmt.Println(w.Body)
-	// Output: hello, Ada
+	// Output: hello, Ada true
 }
 
 // The wrong way: a resolver that answers every trouble with ErrNoUser logs
@@ -115,4 +120,43 @@ func ExampleResolve_wrong() {
 	// Output:
 	// 401 the token's subject is no user
 	// 503 the user cannot be looked up at the moment
+}
+
+// An access log outside of the guards: when the handler has returned, the record
+// says for whom the request was served, or why it was not.
+func ExampleWithRecord() {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	auth, err := middleware.Config{
+		Logger: slog.New(slog.DiscardHandler),
+		User: middleware.Resolve(func(ctx context.Context, t *verify.Token) (string, error) {
+			return "Ada", nil
+		}),
+	}.ForIssuer(issuer.Issuer(), issuer.Audience())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	accessLog := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, record := middleware.WithRecord(r.Context())
+			next.ServeHTTP(w, r.WithContext(ctx))
+			decision, _ := record.Decision()
+			user, _ := middleware.UserFrom[string](record.Context())
+			fmt.Println(r.Method, r.URL.Path, decision.Outcome, decision.Reason, user)
+		})
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", httpauth.Require(auth)(http.NotFoundHandler()))
+	mux.Handle("GET /reports", httpauth.Require(auth, middleware.Scope("reports"))(http.NotFoundHandler()))
+	service := accessLog(mux)
+	for _, path := range []string{"/orders", "/reports"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.Token(nil))
+		service.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	// Output:
+	// GET /orders allowed  Ada
+	// GET /reports refused insufficient_scope Ada
 }

@@ -86,10 +86,9 @@ func TokenFrom(ctx context.Context) (*verify.Token, bool) {
 
 // NewContext returns a context with a user and a token, as handlers find them
 // behind a guard; either may be nil. It is for tests of an application's
-// handlers, with a token of [verifytest.NewToken], say. It opens no guard: a
-// guard that requires credentials still does.
-//
-// [verifytest.NewToken]: https://pkg.go.dev/github.com/bearerkit/bearerkit/verify/verifytest#NewToken
+// handlers, with a token of
+// [github.com/bearerkit/bearerkit/verify/verifytest.NewToken]. It opens no guard:
+// one that requires credentials still does.
 func NewContext(ctx context.Context, user any, token *verify.Token) context.Context {
 	return &identity{Context: ctx, token: token, user: user}
 }

@@ -102,10 +102,13 @@ func (s *Server) Revoke(token string) {
 	delete(s.tokens, sha256.Sum256([]byte(token)))
 }
 
-func (s *Server) claims(claims Claims) map[string]any {
+func (s *Server) claims(claims Claims) map[string]any { return defaults(s.issuer, claims) }
+
+// defaults returns the claims over those that every token has.
+func defaults(issuer string, claims Claims) map[string]any {
 	now := time.Now()
 	return merge(map[string]any{
-		"iss":       s.issuer,
+		"iss":       issuer,
 		"aud":       defaultAudience,
 		"sub":       "user_1",
 		"client_id": "client_1",
