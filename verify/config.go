@@ -62,62 +62,6 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Issuer describes one trusted authorization server.
-type Issuer struct {
-	// Issuer, Audience, Keys and Introspection are as in [Config].
-	Issuer        string
-	Audience      []string
-	Keys          KeySource
-	Introspection *Introspection
-
-	// Alternates are other values of "iss" under which the same authorization
-	// server issues tokens with the same keys, compared exactly as well. A
-	// token that bears one belongs to Issuer: [Token.Issuer] says so.
-	Alternates []string
-	// AudienceClaim names the claim that stands in for "aud" at an issuer
-	// whose access tokens have none: "client_id" for Amazon Cognito and
-	// AuthKit sessions, say. One of its values must be in Audience; an "aud"
-	// that is there nevertheless must pass too. Default: none.
-	AudienceClaim string
-	// InsecureNoAudience accepts tokens whatever their audience: any service
-	// that the issuer serves can then replay a token of its users here.
-	InsecureNoAudience bool
-	// AllowIDTokenClaims accepts untyped tokens (a typ that is missing or JWT)
-	// with "nonce", "at_hash", "c_hash" or "s_hash". These mark an ID token
-	// (OpenID Connect Core sections 2 and 3.3.2.11), but Dex, authentik, Azure
-	// AD B2C, ForgeRock and Keycloak before version 25 put one or the other
-	// into access tokens. Other kinds of token stay refused, and so does a
-	// token whose audience is its own client: see AllowClientAudience.
-	AllowIDTokenClaims bool
-	// AllowClientAudience accepts what AllowIDTokenClaims does even if the
-	// audience that matches is the client's own ID, as the token shows it in
-	// "client_id", "azp", "cid" or ClientIDClaim. An ID token's audience is
-	// always the client, so nothing tells the two apart any more: whoever
-	// gets hold of an ID token of that client can use it here. Set it where
-	// the issuer has no other audience for access tokens (authentik).
-	AllowClientAudience bool
-	// AllowNoSubject accepts tokens without a subject, which an empty string
-	// counts as too.
-	AllowNoSubject bool
-	// SubjectClaim names the claim that says who the subject is, in tokens
-	// and in introspection answers: "oid" at Microsoft Entra, "username" in
-	// the answers of Django OAuth Toolkit. It must be as unique at the issuer
-	// and as stable as "sub", and a user must not be able to choose it.
-	// Default: "sub".
-	SubjectClaim string
-	// ClientIDClaim names the claim that has the ID of the client, in tokens
-	// and in introspection answers: "appid" in version 1 tokens of Microsoft
-	// Entra. Default: "client_id", else "azp", else "cid".
-	ClientIDClaim string
-	// IsMachine reports whether a token was issued to a client on its own
-	// behalf: it decides [Token.IsMachine], which inside of it tells the
-	// default. It is called once for each token that has verified, and again
-	// when the authorization server has said something new of it. It must not
-	// keep the token. Default: the subject is the client, as RFC 9068 section
-	// 2.2 has it.
-	IsMachine func(*Token) bool
-}
-
 // NoLeeway as [Config.Leeway] tolerates no difference between clocks.
 const NoLeeway time.Duration = -1
 
@@ -129,90 +73,6 @@ const (
 	maxLeeway           = time.Hour
 	defaultMaxTokenSize = 16 << 10
 )
-
-// A Fault is one thing wrong with a configuration. The error of [New] joins
-// all of them; [Faults] takes them apart again.
-type Fault struct {
-	Field   string // the field's path: "Issuers[1].Audience"
-	Problem string
-}
-
-func (f *Fault) Error() string {
-	if f.Field == "" {
-		return f.Problem
-	}
-	return f.Field + ": " + f.Problem
-}
-
-// Faults returns the faults that err joins, however deeply.
-func Faults(err error) []*Fault {
-	var list []*Fault
-	switch e := err.(type) {
-	case nil:
-	case *Fault:
-		list = append(list, e)
-	case interface{ Unwrap() []error }:
-		for _, e := range e.Unwrap() {
-			list = append(list, Faults(e)...)
-		}
-	case interface{ Unwrap() error }:
-		list = Faults(e.Unwrap())
-	}
-	return list
-}
-
-type faults []error
-
-func (f *faults) add(field, format string, args ...any) {
-	*f = append(*f, &Fault{field, fmt.Sprintf(format, args...)})
-}
-
-// join adds what is wrong with a part of the configuration.
-func (f *faults) join(field string, err error) {
-	if err == nil {
-		return
-	}
-	parts := Faults(err)
-	if len(parts) == 0 {
-		f.add(field, "%v", err)
-	}
-	for _, p := range parts {
-		at := field
-		if p.Field != "" {
-			at += "." + p.Field
-		}
-		f.add(at, "%s", p.Problem)
-	}
-}
-
-// err joins the faults; it returns nil if there are none.
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return fmt.Errorf("verify: invalid configuration: %w", errors.Join(f...))
-}
-
-// issuer is an Issuer made ready.
-type issuer struct {
-	name           string
-	allNames       []string // the alternates included
-	audience       []string
-	namesText      string // allNames, for logs
-	audienceText   string // the same
-	audienceClaim  string
-	anyAudience    bool
-	idTokenClaims  bool
-	clientAudience bool
-	allowNoSubject bool
-	subjectClaim   string // empty: "sub"
-	clientIDClaim  string // empty: the usual ones
-	isMachine      func(*Token) bool
-	profile        bool // RFC 9068
-	keys           KeySource
-	introspection  *Introspection
-	field          string // where it stands in the configuration: "Issuers[1]."
-}
 
 // New makes a verifier. It reports every fault of the configuration at once
 // (see [Faults]), and then binds and starts nothing. Otherwise it starts the
@@ -339,95 +199,6 @@ func (c Config) prepare() (*Verifier, error) {
 	return v, nil
 }
 
-func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
-	is := &issuer{
-		name:           c.Issuer,
-		allNames:       append([]string{c.Issuer}, c.Alternates...),
-		audience:       slices.Clone(c.Audience),
-		audienceText:   listed(c.Audience, maxExpected),
-		audienceClaim:  c.AudienceClaim,
-		anyAudience:    c.InsecureNoAudience,
-		idTokenClaims:  c.AllowIDTokenClaims,
-		clientAudience: c.AllowClientAudience,
-		allowNoSubject: c.AllowNoSubject,
-		subjectClaim:   c.SubjectClaim,
-		clientIDClaim:  c.ClientIDClaim,
-		isMachine:      c.IsMachine,
-		profile:        v.profile,
-		keys:           c.Keys,
-		field:          prefix,
-	}
-	if is.subjectClaim == "sub" {
-		is.subjectClaim = ""
-	}
-	is.namesText = listed(is.allNames, maxExpected)
-	for i, name := range is.allNames {
-		field := prefix + "Issuer"
-		if i > 0 {
-			field = fmt.Sprintf("%sAlternates[%d]", prefix, i-1)
-		}
-		switch {
-		case name == "":
-			bad.add(field, "is required")
-		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-			bad.add(field, "%q has white space or control characters", name)
-		case v.issuers[name] != nil:
-			bad.add(field, "%q is listed twice", name)
-		default:
-			v.issuers[name] = is
-		}
-	}
-	switch {
-	case c.InsecureNoAudience && (len(c.Audience) > 0 || c.AudienceClaim != ""):
-		bad.add(prefix+"InsecureNoAudience", "contradicts Audience and AudienceClaim")
-	case !c.InsecureNoAudience && len(c.Audience) == 0:
-		bad.add(prefix+"Audience", "is required: without it, tokens for other services open this one")
-	case slices.Contains(c.Audience, ""):
-		bad.add(prefix+"Audience", "has an empty value")
-	}
-	checkClaimName(bad, prefix+"AudienceClaim", c.AudienceClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
-	checkClaimName(bad, prefix+"SubjectClaim", c.SubjectClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
-	checkClaimName(bad, prefix+"ClientIDClaim", c.ClientIDClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
-	if c.AllowClientAudience && !c.AllowIDTokenClaims {
-		bad.add(prefix+"AllowClientAudience", "means nothing without AllowIDTokenClaims")
-	}
-	if c.Introspection != nil {
-		in := *c.Introspection
-		is.introspection, v.introspects = &in, true
-		switch {
-		case isNil(in.Introspector):
-			bad.add(prefix+"Introspection.Introspector", "is required")
-		case slices.ContainsFunc(v.list, func(o *issuer) bool {
-			return o.name != c.Issuer && o.introspection != nil && identical(o.introspection.Introspector, in.Introspector)
-		}):
-			bad.add(prefix+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
-		default:
-			bad.join(prefix+"Introspection", check(in.Introspector, c.Issuer))
-		}
-	}
-	switch {
-	case isNil(c.Keys):
-		bad.add(prefix+"Keys", "is required")
-	case slices.ContainsFunc(v.list, func(o *issuer) bool { return o.name != c.Issuer && identical(o.keys, c.Keys) }):
-		bad.add(prefix+"Keys", "is another issuer's too: keys belong to one issuer")
-	default:
-		bad.join(prefix+"Keys", check(c.Keys, c.Issuer))
-	}
-	v.list = append(v.list, is)
-}
-
-// checkClaimName checks the name of a claim that a configuration gives a
-// meaning. Names go into error descriptions, so they must be fit for one (RFC
-// 6750 section 3).
-func checkClaimName(bad *faults, field, name string, others ...string) {
-	switch {
-	case slices.Contains(others, name):
-		bad.add(field, "%q has a meaning of its own (RFC 7519 section 4.1)", name)
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }):
-		bad.add(field, "%q has characters other than printable ASCII, or a quote or backslash", name)
-	}
-}
-
 // chooseOpaque finds the one issuer that is asked about tokens that are no JWTs.
 func (v *Verifier) chooseOpaque(single bool, bad *faults) {
 	for i, is := range v.list {
@@ -472,17 +243,6 @@ func (v *Verifier) NotReady() error {
 		errs = append(errs, fmt.Errorf("verify: tokens of the issuer %q cannot be verified: %w", is.name, err))
 	}
 	return errors.Join(errs...)
-}
-
-// notReady says why no token of the issuer can be verified now.
-func (is *issuer) notReady() error {
-	if _, err := keySetOf(is.keys); err != nil {
-		return err
-	}
-	if in := is.introspection; in != nil && in.Always {
-		return ready(in.Introspector)
-	}
-	return nil
 }
 
 // Introspects reports whether every issuer can be asked about its tokens, so
