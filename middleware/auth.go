@@ -43,9 +43,9 @@ type Config struct {
 	Observer Observer
 	// ErrorHandler writes the refusals in place of the kit. The headers are
 	// set when it is called; it writes the body, and the status with
-	// w.WriteHeader(f.Status). It cannot turn a refusal into a success: a
-	// status below 400 becomes f.Status. Default: JSON with the members error
-	// and error_description.
+	// w.WriteHeader(f.Status), or calls f.Write for the kit's own answer. It
+	// cannot turn a refusal into a success: a status below 400 becomes
+	// f.Status. Default: JSON with the members error and error_description.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, f *Refusal)
 }
 

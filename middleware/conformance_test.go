@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -8,12 +9,14 @@ import (
 	"time"
 
 	"github.com/bearerkit/bearerkit/middleware"
+	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
 // Whatever the requirements of a route, its challenge is one by the grammar,
-// with no parameter twice (RFC 6750 section 3, RFC 9110 sections 11.2 and 11.5),
-// and tells of a step up those alone whose token is good (RFC 9470 section 9).
+// with no parameter twice (RFC 6750 section 3, RFC 9110 sections 11.2 and 11.5).
+// It names the scopes that the route needs to everybody, and what a step up needs
+// only to those whose token is good (RFC 9470 section 9).
 func TestChallenges(t *testing.T) {
 	const metadata = "https://api.test/.well-known/oauth-protected-resource"
 	for _, realm := range []string{"a\tb", `a"b`, `a\b`, "\u00fc", "a\r\nb"} {
@@ -21,8 +24,17 @@ func TestChallenges(t *testing.T) {
 			t.Errorf("the realm %q was accepted", realm)
 		}
 	}
-	issuer, auth := newAuth(t, middleware.Config{Realm: "orders, of", Metadata: &middleware.ResourceMetadata{Resource: "https://api.test"}})
+	issuer, auth := newAuth(t, middleware.Config{
+		Realm: "orders, of", Metadata: &middleware.ResourceMetadata{Resource: "https://api.test"},
+		User: middleware.Resolve(func(ctx context.Context, t *verify.Token) (user, error) {
+			if t.Subject == "ghost" {
+				return user{}, middleware.ErrNoUser
+			}
+			return findUser(ctx, t)
+		}),
+	})
 	weak := issuer.Token(verifytest.Claims{"scope": "", "acr": "pwd", "auth_time": time.Now().Unix() - 3600})
+	ghost := issuer.Token(verifytest.Claims{"sub": "ghost"})
 	none := map[string]string{}
 	for name, c := range map[string]struct {
 		requirements []middleware.Requirement
@@ -30,11 +42,14 @@ func TestChallenges(t *testing.T) {
 		status       int
 		want         map[string]string // beside realm, resource_metadata and error_description
 	}{
-		"none":                 {nil, "", 401, none},
-		"none, with a scope":   {[]middleware.Requirement{middleware.Scope("a")}, "", 401, none},
+		"none": {nil, "", 401, none},
+		"none, with scopes": {[]middleware.Requirement{middleware.Scope("a", "b"), middleware.AnyScope("c", "d")}, "", 401,
+			map[string]string{"scope": "a b c"}},
+		"none, with scopes in an alternative": {[]middleware.Requirement{middleware.Any(middleware.All(middleware.Scope("a"), middleware.User()), middleware.Scope("b"))}, "", 401,
+			map[string]string{"scope": "a"}},
 		"none, with a step up": {[]middleware.Requirement{middleware.MaxAge(time.Minute), middleware.ACR("mfa")}, "", 401, none},
 		"malformed":            {[]middleware.Requirement{middleware.ACR("mfa")}, "a b", 400, map[string]string{"error": "invalid_request"}},
-		"invalid":              {[]middleware.Requirement{middleware.ACR("mfa"), middleware.Scope("a")}, "a.b.c", 401, map[string]string{"error": "invalid_token"}},
+		"invalid":              {[]middleware.Requirement{middleware.ACR("mfa"), middleware.Scope("a")}, "a.b.c", 401, map[string]string{"error": "invalid_token", "scope": "a"}},
 		"scope":                {[]middleware.Requirement{middleware.Scope("a")}, weak, 403, map[string]string{"error": "insufficient_scope", "scope": "a"}},
 		"scopes twice": {[]middleware.Requirement{middleware.Scope("a", "b"), middleware.Scope("b", "c"), middleware.AnyScope("a", "d")}, weak, 403,
 			map[string]string{"error": "insufficient_scope", "scope": "a b c"}},
@@ -45,7 +60,9 @@ func TestChallenges(t *testing.T) {
 		"acr_values in order": {[]middleware.Requirement{middleware.ACR("phr", "mfa"), middleware.ACR("mfa", "urn:x")}, weak, 401,
 			map[string]string{"error": "insufficient_user_authentication", "acr_values": "phr mfa urn:x"}},
 		"both": {[]middleware.Requirement{middleware.MaxAge(time.Minute), middleware.ACR("mfa"), middleware.Scope("a")}, weak, 401,
-			map[string]string{"error": "insufficient_user_authentication", "max_age": "60", "acr_values": "mfa"}},
+			map[string]string{"error": "insufficient_user_authentication", "max_age": "60", "acr_values": "mfa", "scope": "a"}},
+		"malformed, with a scope": {[]middleware.Requirement{middleware.Scope("a")}, "a b", 400, map[string]string{"error": "invalid_request"}},
+		"no user":                 {[]middleware.Requirement{middleware.Scope("a")}, ghost, 401, map[string]string{"error": "invalid_token", "scope": "a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp := refused(auth.Require(c.requirements...), request(c.token))

@@ -118,7 +118,7 @@ func ExampleResolve_wrong() {
 		fmt.Println(refusal.Status, refusal.Description)
 	}
 	// Output:
-	// 401 the token's subject is no user
+	// 401 the token's subject is not a user
 	// 503 the user cannot be looked up at the moment
 }
 

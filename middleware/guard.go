@@ -63,9 +63,13 @@ func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refu
 		route = r.Pattern
 	}
 	earlier := latest(r.Context())
-	id, f := g.decide(r)
-	if f != nil && f.Status == http.StatusServiceUnavailable && hungUp(r.Context()) {
-		f = g.auth.canceled(f.Err)
+	id, failed := g.decide(r)
+	if failed != nil && failed.status == http.StatusServiceUnavailable && hungUp(r.Context()) {
+		failed = canceled.with(failed.cause)
+	}
+	var f *Refusal
+	if failed != nil {
+		f = g.refuse(failed)
 	}
 	admitted := r
 	d := Decision{Outcome: Allowed, Status: http.StatusOK, Route: route, Nested: earlier != nil && earlier.counted}
@@ -152,23 +156,23 @@ func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
 	return r.WithContext(id)
 }
 
-// decide returns the identity that serves the request, or a refusal, and with
+// decide returns the identity that serves the request, or a failure, and with
 // it the identity if the token is good. Neither means that nobody is there.
-func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
+func (g *Guard) decide(r *http.Request) (*identity, *failure) {
 	a := g.auth
 	token, found := a.credentials(r)
 	switch {
 	case found == malformed:
-		return nil, a.malformed(verify.ErrSyntax.Description())
+		return nil, malformedRequest(verify.ErrSyntax.Description())
 	case found == absent && g.optional:
 		return nil, nil
 	case found == absent:
-		return nil, a.noCredentials()
+		return nil, noCredentials
 	}
 	ctx := r.Context()
 	id, _ := ctx.Value(identityOf{a}).(*identity)
 	if id == nil || id.credentials != token || g.ask.fresh && !id.fresh || a.expired(id.token) {
-		var f *Refusal
+		var f *failure
 		if id, f = a.identify(ctx, token, g.ask.fresh); f != nil {
 			return id, f
 		}
@@ -177,8 +181,8 @@ func (g *Guard) decide(r *http.Request) (*identity, *Refusal) {
 	}
 	s := state{ctx: id, token: id.token, auth: a}
 	for _, q := range g.requirements {
-		if u := q.check(&s); u != nil {
-			return id, a.unmet(u, &g.ask)
+		if f := q.check(&s); f != nil {
+			return id, f
 		}
 	}
 	return id, nil
@@ -191,24 +195,20 @@ func (a *Auth) expired(t *verify.Token) bool {
 }
 
 // identify verifies the token and resolves its user. It returns the identity
-// beside a refusal if the token is good.
-func (a *Auth) identify(ctx context.Context, token string, fresh bool) (*identity, *Refusal) {
+// beside a failure if the token is good.
+func (a *Auth) identify(ctx context.Context, token string, fresh bool) (*identity, *failure) {
 	t, err := a.verify(ctx, token, fresh)
 	if err != nil {
-		return nil, a.refuseToken(err)
+		return nil, refusedToken(err)
 	}
 	id := &identity{Context: ctx, auth: a, credentials: token, token: t, fresh: fresh, counted: true}
 	if a.config.User.find == nil {
 		return id, nil
 	}
-	id.user, err = a.config.User.find(ctx, t)
-	switch {
-	case err == nil:
-		return id, nil
-	case errors.Is(err, ErrNoUser):
-		return id, a.noUser()
+	if id.user, err = a.config.User.find(ctx, t); err != nil {
+		return id, said(err, userDenied, userUnavailable)
 	}
-	return id, a.userUnavailable(err)
+	return id, nil
 }
 
 func (a *Auth) verify(ctx context.Context, token string, fresh bool) (*verify.Token, error) {
@@ -235,9 +235,6 @@ func hungUp(ctx context.Context) bool {
 // answer. It reaches nobody; logs and metrics know it from nginx.
 const statusCanceled = 499
 
-// canceled: whatever could not be found out for a client that has gone is no
-// trouble of this service's.
-func (a *Auth) canceled(err error) *Refusal {
-	return &Refusal{Status: statusCanceled, Code: "request_canceled", Description: "the client did not wait for the answer",
-		Reason: "canceled", Err: err, auth: a}
-}
+// canceled is the failure of whatever could not be found out for a client that
+// has gone: this service is not to blame.
+var canceled = &failure{statusCanceled, codeCanceled, "the client did not wait for the answer", reasonCanceled, nil}

@@ -35,6 +35,40 @@ func newAuth(t testing.TB, c middleware.Config) (*verifytest.Server, *middleware
 	return issuer, auth
 }
 
+// newStatic makes an Auth that has the keys of its issuer from the start; edit,
+// if there is one, changes the verifier's configuration.
+func newStatic(t testing.TB, c middleware.Config, edit func(*verify.Config)) (*verifytest.Server, *middleware.Auth) {
+	t.Helper()
+	return newStaticOf(t, edit, &c)
+}
+
+// newStaticOf is newStatic for a configuration that edit may change too.
+func newStaticOf(t testing.TB, edit func(*verify.Config), c *middleware.Config) (*verifytest.Server, *middleware.Auth) {
+	t.Helper()
+	issuer := verifytest.NewInMemory("https://issuer.example")
+	t.Cleanup(issuer.Close)
+	var keys []verify.Key
+	for _, k := range issuer.Keys() {
+		keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
+	}
+	config := verify.Config{Issuers: []verify.Issuer{{
+		Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
+	}}}
+	if edit != nil {
+		edit(&config)
+	}
+	v, err := verify.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { v.Close() })
+	auth, err := middleware.New(v, *c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issuer, auth
+}
+
 func findUser(_ context.Context, t *verify.Token) (user, error) { return user{t.Subject}, nil }
 
 func request(token string) *http.Request {
@@ -55,4 +89,17 @@ func refused(g *middleware.Guard, r *http.Request) *http.Response {
 	w := httptest.NewRecorder()
 	f.Write(w, r)
 	return w.Result()
+}
+
+// refusal decides about a request with a token and returns the refusal, or nil.
+func refusal(g *middleware.Guard, token string) *middleware.Refusal {
+	_, f := g.Decide(request(token))
+	return f
+}
+
+// metadataDocument returns the body of the protected resource metadata.
+func metadataDocument(auth *middleware.Auth) string {
+	w := httptest.NewRecorder()
+	auth.MetadataHandler().ServeHTTP(w, httptest.NewRequest("GET", auth.MetadataPath(), nil))
+	return w.Body.String()
 }

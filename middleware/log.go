@@ -74,9 +74,9 @@ func (a *Auth) report(ctx context.Context, d Decision, f *Refusal, id *identity)
 // clock may be wrong, or the authorization server.
 func (a *Auth) level(f *Refusal, now time.Time) slog.Level {
 	switch f.Reason {
-	case "no_credentials", "canceled":
+	case reasonNoCredentials, reasonCanceled:
 		return slog.LevelDebug
-	case "user_unavailable", "requirement_unavailable":
+	case reasonUserUnavailable, reasonRequirementUnavailable, reasonCheckUnavailable:
 		return slog.LevelError
 	case string(verify.ErrExpired), string(verify.ErrInactive):
 		if a.passed.since(now) < time.Minute {
@@ -99,7 +99,7 @@ func causeOf(f *Refusal, d Decision) cause {
 	if e, ok := f.Err.(*verify.Error); ok {
 		c.part = e.Part
 	}
-	if f.Status == http.StatusForbidden || f.Code == "insufficient_user_authentication" {
+	if f.Status == http.StatusForbidden || f.Code == codeStepUp {
 		c.route = d.Route
 	}
 	return c

@@ -57,8 +57,8 @@ func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSourc
 		fault("Resource", "has characters that cannot stand in a challenge")
 	}
 	for _, s := range c.ScopesSupported {
-		if s == "" || !isQuotable(s) || strings.Contains(s, " ") {
-			fault("ScopesSupported", strconv.Quote(s)+" is no scope")
+		if !isScopeToken(s) {
+			fault("ScopesSupported", strconv.Quote(s)+" is not a scope")
 		}
 	}
 	if len(bad) > 0 {

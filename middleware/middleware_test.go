@@ -486,37 +486,6 @@ func TestOutageIsLoggedNowAndThen(t *testing.T) {
 	}
 }
 
-func TestRequirementsThatCannotBe(t *testing.T) {
-	for name, f := range map[string]func(){
-		"no scope":              func() { middleware.Scope() },
-		"empty scope":           func() { middleware.Scope("") },
-		"two scopes in one":     func() { middleware.Scope("a b") },
-		"scope with a quote":    func() { middleware.Scope(`a"b`) },
-		"scope beyond ASCII":    func() { middleware.Scope("é") },
-		"no scope to choose":    func() { middleware.AnyScope() },
-		"no permission":         func() { middleware.Permission() },
-		"empty organization":    func() { middleware.Organization("") },
-		"no age":                func() { middleware.MaxAge(0) },
-		"half a second":         func() { middleware.MaxAge(500 * time.Millisecond) },
-		"acr with a space":      func() { middleware.ACR("a b") },
-		"nil func":              func() { middleware.Func("x", nil) },
-		"func without a reason": func() { middleware.Func("", func(context.Context, *verify.Token) error { return nil }) },
-		"nothing at all":        func() { middleware.All() },
-		"any of nothing":        func() { middleware.Any() },
-		"nil among all":         func() { middleware.All(middleware.User(), nil) },
-		"nil resolver":          func() { middleware.Resolve[user](nil) },
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", name)
-				}
-			}()
-			f()
-		}()
-	}
-}
-
 // TestAllocations holds what a decision costs beside the verification.
 func TestAllocations(t *testing.T) {
 	issuer, auth := newAuth(t, middleware.Config{User: middleware.Resolve(findUser)})

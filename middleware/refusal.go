@@ -1,6 +1,8 @@
 package middleware
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -13,27 +15,69 @@ import (
 // A Refusal says how a request is refused. Its texts are made of fixed
 // sentences and of the configuration, never of what the request held.
 type Refusal struct {
-	Status      int           // 400, 401, 403 or 503
+	Status      int           // 400, 401, 403 or 503; 499 if the client has gone
 	Code        string        // the error code, as in the body
 	Description string        // which check failed, in a sentence
 	Challenge   string        // the WWW-Authenticate field; empty if there is none
 	RetryAfter  time.Duration // how long to wait before another try; 0 if waiting does not help
 	// Reason names what happened in one word, out of a closed set: those of
 	// [verify.Reason] and "no_credentials", "credentials", "no_user",
-	// "user_unavailable", "insufficient_scope", "permission", "organization",
-	// "not_user", "not_machine", "max_age", "acr", "requirement" and
-	// "requirement_unavailable". It is fit for a metric's label.
+	// "user_denied", "user_unavailable", "insufficient_scope", "permission",
+	// "organization", "not_user", "not_machine", "max_age", "acr",
+	// "requirement", "requirement_unavailable", "check_unavailable" and
+	// "canceled". It is fit for a metric's label.
 	Reason string
 	// Err is the error behind it, if there is one. It is for logs.
 	Err error
 
 	auth *Auth
+	out  *refusalWriter // what an ErrorHandler was given, in the Refusal that it was given
 }
+
+// The error codes: those of RFC 6750 section 3.1 and RFC 9470 section 3, and
+// those that stand in bodies alone.
+const (
+	codeInvalidRequest = "invalid_request"
+	codeInvalidToken   = "invalid_token"
+	codeScope          = "insufficient_scope"
+	codeStepUp         = "insufficient_user_authentication"
+	codeUnauthorized   = "unauthorized"
+	codeDenied         = "access_denied"
+	codeUnavailable    = "temporarily_unavailable"
+	codeCanceled       = "request_canceled"
+)
+
+// The reasons beside those of package verify.
+const (
+	reasonNoCredentials          = "no_credentials"
+	reasonCredentials            = "credentials"
+	reasonNoUser                 = "no_user"
+	reasonUserDenied             = "user_denied"
+	reasonUserUnavailable        = "user_unavailable"
+	reasonScope                  = "insufficient_scope"
+	reasonPermission             = "permission"
+	reasonOrganization           = "organization"
+	reasonNotUser                = "not_user"
+	reasonNotMachine             = "not_machine"
+	reasonMaxAge                 = "max_age"
+	reasonACR                    = "acr"
+	reasonRequirement            = "requirement"
+	reasonRequirementUnavailable = "requirement_unavailable"
+	reasonCheckUnavailable       = "check_unavailable"
+	reasonCanceled               = "canceled"
+)
 
 // Write writes the refusal: the challenge, Cache-Control: no-store, Retry-After
 // where it applies, and the body, or what Config.ErrorHandler makes of it. The
 // adapters call it; so does code that calls [Guard.Decide] itself.
+//
+// An ErrorHandler may call it for the refusals that it does not want to write
+// itself. It then writes what the kit would have written, once, unless the
+// handler has begun an answer already.
 func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
+	if f.out != nil && f.out.written {
+		return
+	}
 	h := w.Header()
 	if f.Challenge != "" {
 		h.Set("WWW-Authenticate", f.Challenge)
@@ -42,18 +86,30 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 		h.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
 	}
 	h.Set("Cache-Control", "no-store")
-	if handler := f.auth.config.ErrorHandler; handler != nil {
-		g := &refusalWriter{ResponseWriter: w, status: f.Status}
-		handler(g, r, f)
-		g.finish()
+	if handler := f.auth.config.ErrorHandler; handler != nil && f.out == nil {
+		handed := *f
+		handed.out = &refusalWriter{ResponseWriter: w, status: f.Status}
+		handler(handed.out, r, &handed)
+		handed.out.finish()
 		return
 	}
+	body := errorBody(f.Code, f.Description)
 	h.Set("Content-Type", "application/json")
-	// Code and description hold nothing that JSON would escape.
-	body := `{"error":"` + f.Code + `","error_description":"` + f.Description + `"}`
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(f.Status)
-	_, _ = w.Write([]byte(body)) // a client that has gone misses nothing
+	_, _ = w.Write(body) // a client that has gone misses nothing
+}
+
+// errorBody returns the JSON body of a refusal.
+func errorBody(code, description string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}{code, description})
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // refusalWriter keeps an error handler from turning a refusal into a success,
@@ -84,9 +140,90 @@ func (w *refusalWriter) finish() {
 	}
 }
 
-// challenge builds a Bearer challenge (RFC 6750 section 3) of name-value pairs;
-// empty values are left out. Every value is known to be quotable.
-func (a *Auth) challenge(pairs ...string) string {
+// A failure is why a request is not served, before it is known how the guard
+// says so.
+type failure struct {
+	status      int // 400, 401, 403; 503 if nobody knows
+	code        string
+	description string
+	reason      string
+	cause       error
+}
+
+// with returns the failure with a cause.
+func (f *failure) with(cause error) *failure {
+	g := *f
+	g.cause = cause
+	return &g
+}
+
+var (
+	noCredentials = &failure{http.StatusUnauthorized, codeUnauthorized, "a bearer token is required", reasonNoCredentials, nil}
+	noUser        = badToken("the token's subject is not a user", reasonNoUser)
+	userDenied    = forbidden("the user is not admitted", reasonUserDenied)
+
+	userUnavailable        = unavailable("the user cannot be looked up at the moment", reasonUserUnavailable)
+	requirementUnavailable = unavailable("a requirement cannot be checked at the moment", reasonRequirementUnavailable)
+)
+
+func malformedRequest(description string) *failure {
+	return &failure{http.StatusBadRequest, codeInvalidRequest, description, reasonCredentials, nil}
+}
+
+func badToken(description, reason string) *failure {
+	return &failure{http.StatusUnauthorized, codeInvalidToken, description, reason, nil}
+}
+
+func forbidden(description, reason string) *failure {
+	return &failure{http.StatusForbidden, codeDenied, description, reason, nil}
+}
+
+func stepUp(description, reason string) *failure {
+	return &failure{http.StatusUnauthorized, codeStepUp, description, reason, nil}
+}
+
+func unavailable(description, reason string) *failure {
+	return &failure{http.StatusServiceUnavailable, codeUnavailable, description, reason, nil}
+}
+
+// refusedToken is the failure of a token that the verifier did not accept.
+func refusedToken(err error) *failure {
+	var e *verify.Error
+	if !errors.As(err, &e) {
+		e = &verify.Error{Reason: verify.ErrUnavailable, Cause: err}
+	}
+	f := badToken(e.Description(), string(e.Reason))
+	switch {
+	case e.Reason == verify.ErrUnavailable && e.Part == "check":
+		f = unavailable(e.Description(), reasonCheckUnavailable)
+	case e.Reason == verify.ErrUnavailable:
+		f = unavailable(e.Description(), string(e.Reason))
+	case e.Reason == verify.ErrSyntax:
+		return malformedRequest(e.Description())
+	}
+	return f.with(err)
+}
+
+// refuse makes the refusal of a failure.
+func (g *Guard) refuse(f *failure) *Refusal {
+	r := &Refusal{Status: f.status, Code: f.code, Description: f.description, Reason: f.reason, Err: f.cause, auth: g.auth}
+	switch f.code {
+	case codeUnavailable:
+		r.RetryAfter = retryAfter
+	case codeCanceled:
+	case codeDenied:
+		// RFC 6750 has no code for what a token with another scope would not
+		// mend either, so there is nothing to challenge for.
+	default:
+		r.Challenge = g.challenge(f)
+	}
+	return r
+}
+
+// challenge makes the Bearer challenge (RFC 6750 section 3) of a failure. It
+// asks for all that the guard's requirements want of a token, so that the next
+// one does not fail in its turn. Every value in it is known to be quotable.
+func (g *Guard) challenge(f *failure) string {
 	var b strings.Builder
 	b.WriteString("Bearer")
 	sep := " "
@@ -96,80 +233,24 @@ func (a *Auth) challenge(pairs ...string) string {
 			sep = ", "
 		}
 	}
-	add("realm", a.config.Realm)
-	for i := 0; i < len(pairs); i += 2 {
-		add(pairs[i], pairs[i+1])
+	add("realm", g.auth.config.Realm)
+	if f.code != codeUnauthorized {
+		// RFC 6750 section 3.1 wants no error code for a request that did not
+		// try.
+		add("error", f.code)
+		add("error_description", f.description)
 	}
-	if a.metadata != nil {
-		add("resource_metadata", a.metadata.url)
+	if f.code != codeInvalidRequest {
+		add("scope", strings.Join(g.ask.scopes, " "))
+	}
+	if f.code == codeStepUp {
+		add("acr_values", strings.Join(g.ask.acr, " "))
+		if g.ask.maxAge > 0 {
+			add("max_age", strconv.Itoa(int(g.ask.maxAge/time.Second)))
+		}
+	}
+	if g.auth.metadata != nil {
+		add("resource_metadata", g.auth.metadata.url)
 	}
 	return b.String()
-}
-
-// refuse builds a refusal with an error code in its challenge.
-func (a *Auth) refuse(status int, code, description, reason string, err error, pairs ...string) *Refusal {
-	pairs = append([]string{"error", code, "error_description", description}, pairs...)
-	return &Refusal{Status: status, Code: code, Description: description, Challenge: a.challenge(pairs...), Reason: reason, Err: err, auth: a}
-}
-
-// noCredentials: RFC 6750 section 3.1 wants no error code in the challenge for
-// a request that did not try.
-func (a *Auth) noCredentials() *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Code: "unauthorized", Description: "a bearer token is required",
-		Challenge: a.challenge(), Reason: "no_credentials", auth: a}
-}
-
-func (a *Auth) malformed(description string) *Refusal {
-	return a.refuse(http.StatusBadRequest, "invalid_request", description, "credentials", nil)
-}
-
-func (a *Auth) invalidToken(description, reason string, err error) *Refusal {
-	return a.refuse(http.StatusUnauthorized, "invalid_token", description, reason, err)
-}
-
-func (a *Auth) unavailable(description, reason string, err error) *Refusal {
-	return &Refusal{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", Description: description,
-		RetryAfter: retryAfter, Reason: reason, Err: err, auth: a}
-}
-
-// refuseToken answers a token that the verifier did not accept.
-func (a *Auth) refuseToken(err error) *Refusal {
-	var e *verify.Error
-	if !errors.As(err, &e) {
-		e = &verify.Error{Reason: verify.ErrUnavailable, Cause: err}
-	}
-	switch e.Reason {
-	case verify.ErrUnavailable:
-		return a.unavailable(e.Description(), string(e.Reason), err)
-	case verify.ErrSyntax:
-		return a.malformed(e.Description())
-	}
-	return a.invalidToken(e.Description(), string(e.Reason), err)
-}
-
-func (a *Auth) noUser() *Refusal {
-	return a.invalidToken("the token's subject is no user", "no_user", nil)
-}
-
-func (a *Auth) userUnavailable(err error) *Refusal {
-	return a.unavailable("the user cannot be looked up at the moment", "user_unavailable", err)
-}
-
-// unmet answers a requirement that was not met.
-func (a *Auth) unmet(u *unmet, ask *ask) *Refusal {
-	switch u.code {
-	case "":
-		return a.unavailable("a requirement cannot be checked at the moment", u.reason, u.cause)
-	case "insufficient_scope":
-		return a.refuse(u.status, u.code, u.description, u.reason, u.cause, "scope", strings.Join(ask.scopes, " "))
-	case "insufficient_user_authentication":
-		maxAge := ""
-		if ask.maxAge > 0 {
-			maxAge = strconv.Itoa(int(ask.maxAge / time.Second))
-		}
-		return a.refuse(u.status, u.code, u.description, u.reason, u.cause, "acr_values", strings.Join(ask.acr, " "), "max_age", maxAge)
-	}
-	// RFC 6750 has no code for what a token with another scope would not
-	// mend either, so there is nothing to challenge for.
-	return &Refusal{Status: u.status, Code: u.code, Description: u.description, Reason: u.reason, Err: u.cause, auth: a}
 }

@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,13 +11,17 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// A Requirement is what a route demands of a token beyond its being good.
-// Requirements are made by the functions of this package; they compose, and
-// each knows how an unmet one is answered. Their makers panic on arguments that
-// no request could ever meet or that cannot stand in a challenge: routes are
-// registered when a service starts.
+// A Requirement is an additional condition on a verified token. Requirements are
+// made by the functions of this package; they compose, and each knows how an
+// unmet one is answered. They copy their arguments.
+//
+// A list of which everything is required ([Scope], [Permission], [All]) may be
+// empty, as one out of a document may be: then there is no requirement. The
+// functions panic on arguments that no request could meet, such as an empty list
+// of which one is required, or that cannot stand in a challenge: call them where
+// routes are registered, when a service starts.
 type Requirement interface {
-	check(*state) *unmet
+	check(*state) *failure
 	tell(*ask)
 }
 
@@ -27,15 +30,6 @@ type state struct {
 	ctx   context.Context
 	token *verify.Token
 	auth  *Auth
-}
-
-// unmet says how a requirement failed.
-type unmet struct {
-	status      int
-	code        string
-	description string
-	reason      string
-	cause       error
 }
 
 // ask is what a guard's challenges ask for: all that its requirements want, so
@@ -48,11 +42,11 @@ type ask struct {
 }
 
 type requirement struct {
-	test func(*state) *unmet
+	test func(*state) *failure
 	ask  func(*ask)
 }
 
-func (q requirement) check(s *state) *unmet { return q.test(s) }
+func (q requirement) check(s *state) *failure { return q.test(s) }
 
 func (q requirement) tell(a *ask) {
 	if q.ask != nil {
@@ -61,40 +55,33 @@ func (q requirement) tell(a *ask) {
 }
 
 var (
-	lacksScope        = &unmet{http.StatusForbidden, "insufficient_scope", "the token lacks a scope that is required", "insufficient_scope", nil}
-	lacksPermission   = denied("the token lacks a permission that is required", "permission")
-	wrongOrganization = denied("the token is for another organization", "organization")
-	notUser           = denied("only users are admitted", "not_user")
-	notMachine        = denied("only machine clients are admitted", "not_machine")
-	tooOld            = stepUp("a more recent authentication is required", "max_age")
-	tooWeak           = stepUp("a stronger authentication is required", "acr")
+	lacksScope        = &failure{http.StatusForbidden, codeScope, "the token lacks a scope that is required", reasonScope, nil}
+	lacksPermission   = forbidden("the token lacks a permission that is required", reasonPermission)
+	wrongOrganization = forbidden("the token is for another organization", reasonOrganization)
+	notUser           = forbidden("only users are admitted", reasonNotUser)
+	notMachine        = forbidden("only machine clients are admitted", reasonNotMachine)
+	tooOld            = stepUp("a more recent authentication is required", reasonMaxAge)
+	tooWeak           = stepUp("a stronger authentication is required", reasonACR)
 )
 
-func denied(description, reason string) *unmet {
-	return &unmet{http.StatusForbidden, "access_denied", description, reason, nil}
-}
-
-func stepUp(description, reason string) *unmet {
-	return &unmet{http.StatusUnauthorized, "insufficient_user_authentication", description, reason, nil}
-}
-
-// simple is a requirement on the token alone.
-func simple(u *unmet, met func(*verify.Token) bool) Requirement {
-	return requirement{test: func(s *state) *unmet {
+// onToken is a requirement on the token alone.
+func onToken(no *failure, met func(*verify.Token) bool) Requirement {
+	return requirement{test: func(s *state) *failure {
 		if met(s.token) {
 			return nil
 		}
-		return u
+		return no
 	}}
 }
 
-// Scope requires all of the scopes. Unmet: 403 insufficient_scope, whose scope
-// parameter has the scopes of all the guard's requirements (RFC 6750 section
-// 3.1).
+// Scope requires all of the scopes; without any there is no requirement. Unmet:
+// 403 insufficient_scope. The scope parameter of a guard's challenges has the
+// scopes of all its requirements, also where a token is missing or is not good
+// (RFC 6750 sections 3 and 3.1).
 func Scope(all ...string) Requirement {
 	all = checkScopes("Scope", all)
 	return requirement{
-		test: func(s *state) *unmet {
+		test: func(s *state) *failure {
 			for _, scope := range all {
 				if !s.token.HasScope(scope) {
 					return lacksScope
@@ -109,9 +96,9 @@ func Scope(all ...string) Requirement {
 // AnyScope requires one of the scopes. Unmet: 403 insufficient_scope, which
 // asks for the first of them: name the one that grants least first.
 func AnyScope(any ...string) Requirement {
-	any = checkScopes("AnyScope", any)
+	any = checkScopes("AnyScope", notEmpty("AnyScope", any))
 	return requirement{
-		test: func(s *state) *unmet {
+		test: func(s *state) *failure {
 			if slices.ContainsFunc(any, s.token.HasScope) {
 				return nil
 			}
@@ -130,37 +117,37 @@ func (a *ask) add(scopes ...string) {
 }
 
 // Permission requires all of the permissions in the token's "permissions"
-// claim. Unmet: 403.
+// claim; without any there is no requirement. Unmet: 403.
 func Permission(all ...string) Requirement {
 	all = checkValues("Permission", all)
-	return simple(lacksPermission, func(t *verify.Token) bool {
+	return onToken(lacksPermission, func(t *verify.Token) bool {
 		return !slices.ContainsFunc(all, func(p string) bool { return !t.HasPermission(p) })
 	})
 }
 
 // AnyPermission requires one of the permissions. Unmet: 403.
 func AnyPermission(any ...string) Requirement {
-	any = checkValues("AnyPermission", any)
-	return simple(lacksPermission, func(t *verify.Token) bool { return slices.ContainsFunc(any, t.HasPermission) })
+	any = checkValues("AnyPermission", notEmpty("AnyPermission", any))
+	return onToken(lacksPermission, func(t *verify.Token) bool { return slices.ContainsFunc(any, t.HasPermission) })
 }
 
 // Organization requires the token's "org_id" to be one of the given. Unmet:
 // 403.
 func Organization(any ...string) Requirement {
-	any = checkValues("Organization", any)
-	return simple(wrongOrganization, func(t *verify.Token) bool { return slices.Contains(any, t.OrganizationID) })
+	any = checkValues("Organization", notEmpty("Organization", any))
+	return onToken(wrongOrganization, func(t *verify.Token) bool { return slices.Contains(any, t.OrganizationID) })
 }
 
-// User requires a token that is no machine client's; see
-// [verify.Token.IsMachine]. Unmet: 403.
+// User requires a token of a user: it has a subject, and was not issued to a
+// machine client on its own behalf; see [verify.Token.IsMachine]. Unmet: 403.
 func User() Requirement {
-	return simple(notUser, func(t *verify.Token) bool { return t.Subject != "" && !t.IsMachine() })
+	return onToken(notUser, func(t *verify.Token) bool { return t.Subject != "" && !t.IsMachine() })
 }
 
 // Machine requires a token that a client got on its own behalf; see
 // [verify.Token.IsMachine]. Unmet: 403.
 func Machine() Requirement {
-	return simple(notMachine, (*verify.Token).IsMachine)
+	return onToken(notMachine, (*verify.Token).IsMachine)
 }
 
 // MaxAge requires that the user has authenticated at most d ago, by the
@@ -171,10 +158,10 @@ func MaxAge(d time.Duration) Requirement {
 		panic("middleware: MaxAge of " + d.String() + " is not a positive number of seconds")
 	}
 	return requirement{
-		test: func(s *state) *unmet {
+		test: func(s *state) *failure {
 			age := s.auth.verifier.Now().Sub(s.token.AuthTime)
 			// A future authentication, by more than the clocks may differ,
-			// is no proof of a recent one.
+			// does not prove a recent one.
 			if s.token.AuthTime.IsZero() || age > d || age < -s.auth.verifier.Leeway() {
 				return tooOld
 			}
@@ -192,14 +179,14 @@ func MaxAge(d time.Duration) Requirement {
 // preference, in the "acr" claim. Unmet: 401 insufficient_user_authentication
 // with acr_values (RFC 9470 section 3).
 func ACR(any ...string) Requirement {
-	any = checkValues("ACR", any)
+	any = checkValues("ACR", notEmpty("ACR", any))
 	for _, v := range any {
 		if !isQuotable(v) || strings.Contains(v, " ") {
 			panic("middleware: ACR of " + strconv.Quote(v) + ", which cannot stand in a challenge")
 		}
 	}
 	return requirement{
-		test: func(s *state) *unmet {
+		test: func(s *state) *failure {
 			if slices.Contains(any, s.token.ACR) {
 				return nil
 			}
@@ -215,26 +202,6 @@ func ACR(any ...string) Requirement {
 	}
 }
 
-// Func requires that f returns nil. An error is 403, with the given
-// description and not the error's text in the answer; one that wraps
-// [verify.ErrUnavailable] says that f could not find out and is 503. The
-// context has the user and the token.
-func Func(description string, f func(ctx context.Context, t *verify.Token) error) Requirement {
-	if f == nil || description == "" || !isQuotable(description) {
-		panic("middleware: Func needs a function and a description in printable ASCII without quotes or backslashes")
-	}
-	return requirement{test: func(s *state) *unmet {
-		err := f(s.ctx, s.token)
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, verify.ErrUnavailable) {
-			return &unmet{status: http.StatusServiceUnavailable, reason: "requirement_unavailable", cause: err}
-		}
-		return &unmet{http.StatusForbidden, "access_denied", description, "requirement", err}
-	}}
-}
-
 // Fresh requires that the authorization server says now that the token is active
 // (RFC 7662), whatever it has said before: for the routes where a token that was
 // revoked a moment ago must not pass. It is a call for each request, and holds for
@@ -244,19 +211,20 @@ func Func(description string, f func(ctx context.Context, t *verify.Token) error
 // no [verify.Introspection].
 func Fresh() Requirement {
 	return requirement{
-		test: func(*state) *unmet { return nil }, // the guard has asked
+		test: func(*state) *failure { return nil }, // the guard has asked
 		ask:  func(a *ask) { a.fresh = true },
 	}
 }
 
 // All requires all of the requirements, as a guard with them in its list does.
+// Without any there is no requirement.
 func All(all ...Requirement) Requirement {
-	checkRequirements("All", all)
+	all = checkRequirements("All", all)
 	return requirement{
-		test: func(s *state) *unmet {
+		test: func(s *state) *failure {
 			for _, q := range all {
-				if u := q.check(s); u != nil {
-					return u
+				if f := q.check(s); f != nil {
+					return f
 				}
 			}
 			return nil
@@ -270,20 +238,21 @@ func All(all ...Requirement) Requirement {
 }
 
 // Any requires one of the requirements. If none is met, the answer is that of
-// the first: name the one first that a caller can do something about.
+// the first: name the one first that a caller can do something about. If one
+// could not be checked, the answer is 503.
 func Any(any ...Requirement) Requirement {
-	checkRequirements("Any", any)
+	any = checkRequirements("Any", notEmpty("Any", any))
 	return requirement{
-		test: func(s *state) *unmet {
-			var first *unmet
+		test: func(s *state) *failure {
+			var first *failure
 			for _, q := range any {
-				u := q.check(s)
-				if u == nil {
+				f := q.check(s)
+				if f == nil {
 					return nil
 				}
 				// What could not be found out might have been met.
-				if first == nil || first.status != u.status && u.status == http.StatusServiceUnavailable {
-					first = u
+				if first == nil || first.status != f.status && f.status == http.StatusServiceUnavailable {
+					first = f
 				}
 			}
 			return first
@@ -299,29 +268,43 @@ func Any(any ...Requirement) Requirement {
 	}
 }
 
-func checkRequirements(maker string, list []Requirement) {
-	if len(list) == 0 || slices.Contains(list, nil) {
-		panic("middleware: " + maker + " needs requirements, none of them nil")
+// notEmpty returns a list of which one element is required. An empty one could
+// never be met.
+func notEmpty[E any](maker string, list []E) []E {
+	if len(list) == 0 {
+		panic("middleware: " + maker + " needs at least one argument")
 	}
+	return list
+}
+
+func checkRequirements(maker string, list []Requirement) []Requirement {
+	if slices.Contains(list, nil) {
+		panic("middleware: " + maker + " of a nil Requirement")
+	}
+	return slices.Clone(list)
 }
 
 func checkValues(maker string, list []string) []string {
-	if len(list) == 0 || slices.Contains(list, "") {
-		panic("middleware: " + maker + " needs values, none of them empty")
+	if slices.Contains(list, "") {
+		panic("middleware: " + maker + " of an empty value")
 	}
 	return slices.Clone(list)
 }
 
 func checkScopes(maker string, list []string) []string {
-	for _, s := range checkValues(maker, list) {
-		// RFC 6749 section 3.3; the same set that a quoted-string can hold
-		// unescaped, without the space that parts scopes.
-		if !isQuotable(s) || strings.Contains(s, " ") {
-			panic("middleware: " + maker + " of " + strconv.Quote(s) + ", which is no scope-token of RFC 6749 section 3.3")
+	list = checkValues(maker, list)
+	for _, s := range list {
+		if !isScopeToken(s) {
+			panic("middleware: " + maker + " of " + strconv.Quote(s) + ", which is not a scope-token of RFC 6749 section 3.3")
 		}
 	}
-	return slices.Clone(list)
+	return list
 }
+
+// isScopeToken reports whether s is a scope-token (RFC 6749 section 3.3): the
+// set that a quoted-string can hold unescaped, without the space that separates
+// scopes.
+func isScopeToken(s string) bool { return s != "" && isQuotable(s) && !strings.Contains(s, " ") }
 
 // isQuotable reports whether s consists of %x20-21 / %x23-5B / %x5D-7E, which
 // may stand in any parameter of a challenge (RFC 6750 section 3).

@@ -283,7 +283,7 @@ func TestChecksOfHits(t *testing.T) {
 	v, _, clock := watched(t, func(c *verify.Config) {
 		c.Checks = []func(context.Context, *verify.Token) error{func(_ context.Context, k *verify.Token) error {
 			if calls++; k.Subject != "user-1" {
-				return fmt.Errorf("subject %q", k.Subject)
+				return fmt.Errorf("%w: subject %q", verify.ErrRejected, k.Subject)
 			}
 			k.Subject = "changed"
 			return answer
@@ -301,7 +301,7 @@ func TestChecksOfHits(t *testing.T) {
 	if calls != 3 {
 		t.Errorf("%d checks of 3 hits", calls)
 	}
-	answer = errors.New("blocked")
+	answer = verify.ErrRejected
 	refuse(t, v, token, verify.ErrRejected)
 	answer = fmt.Errorf("the list of blocked users: %w", verify.ErrUnavailable)
 	refuse(t, v, token, verify.ErrUnavailable)

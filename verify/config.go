@@ -54,9 +54,10 @@ type Config struct {
 	// Default: 16384; [NoCache] for none.
 	CacheSize int
 	// Checks are additional conditions, called in order with every token that
-	// has passed all others. An error refuses the token with ErrRejected; one
-	// that wraps ErrUnavailable says that the check could not be made. They
-	// must be safe for concurrent use.
+	// has passed all others. A check returns nil to accept the token and
+	// ErrRejected, wrapped or not, to refuse it. Any other error, such as that of
+	// a database, means that the check could not be made: the result is
+	// ErrUnavailable. Checks must be safe for concurrent use.
 	Checks []func(ctx context.Context, t *Token) error
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time

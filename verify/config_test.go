@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -307,8 +308,11 @@ func TestChecks(t *testing.T) {
 		err  error
 		want verify.Reason
 	}{
-		{no, verify.ErrRejected},
-		{fmt.Errorf("wrapped: %w", no), verify.ErrRejected},
+		{no, verify.ErrUnavailable},
+		{fmt.Errorf("wrapped: %w", no), verify.ErrUnavailable},
+		{fmt.Errorf("%w: %w", verify.ErrRejected, no), verify.ErrRejected},
+		{errors.Join(no, verify.ErrRejected), verify.ErrRejected},
+		{&verify.Error{Reason: verify.ErrRejected, Cause: no}, verify.ErrRejected},
 		{verify.ErrUnavailable, verify.ErrUnavailable},
 		{fmt.Errorf("database: %w", verify.ErrUnavailable), verify.ErrUnavailable},
 		{fmt.Errorf("a: %w", fmt.Errorf("b: %w", errors.Join(no, verify.ErrUnavailable))), verify.ErrUnavailable},
@@ -318,10 +322,15 @@ func TestChecks(t *testing.T) {
 		{&verify.Error{Reason: verify.ErrAudience}, verify.ErrRejected},
 		{verify.ErrRejected, verify.ErrRejected},
 		{&verify.Error{Reason: verify.ErrAudience, Cause: verify.ErrUnavailable}, verify.ErrUnavailable},
-		{context.DeadlineExceeded, verify.ErrRejected},
+		{context.DeadlineExceeded, verify.ErrUnavailable},
+		{context.Canceled, verify.ErrUnavailable},
+		{io.ErrUnexpectedEOF, verify.ErrUnavailable},
 	} {
 		calls, answer = nil, c.err
 		e := refuse(t, v, eddsa.good(), c.want)
+		if (e.Part == "check") != (c.want == verify.ErrUnavailable) {
+			t.Errorf("%v: part %q", c.err, e.Part)
+		}
 		if errors.Is(c.err, no) && !errors.Is(e, no) {
 			t.Errorf("%v: the cause is lost: %v", c.err, e)
 		}

@@ -64,7 +64,7 @@ func (v *Verifier) verify(ctx context.Context, token string, fresh bool) (*Token
 	}
 	for _, check := range v.checks {
 		if err := check(ctx, t); err != nil {
-			return nil, rejected(err)
+			return nil, checkFailed(err)
 		}
 	}
 	return t, nil
@@ -222,10 +222,14 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, tr
 	return nil, nil, refuse(ErrSignature, "")
 }
 
-// rejected wraps the error of an additional check.
-func rejected(err error) error {
-	if errors.Is(err, ErrUnavailable) {
-		return unavailable(err)
+// checkFailed turns the error of an additional check into that of the verifier.
+// Only a Reason says something about the token; a database that does not answer
+// says nothing.
+func checkFailed(err error) error {
+	var r Reason
+	var e *Error
+	if !errors.Is(err, ErrUnavailable) && (errors.As(err, &r) || errors.As(err, &e)) {
+		return &Error{Reason: ErrRejected, Cause: err}
 	}
-	return &Error{Reason: ErrRejected, Cause: err}
+	return &Error{Reason: ErrUnavailable, Part: "check", Cause: err}
 }

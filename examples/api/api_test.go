@@ -103,7 +103,8 @@ func TestContract(t *testing.T) {
 	recent := issuer.Token(claims{"scope": "a", "client_id": "c", "auth_time": time.Now().Unix() - 10})
 	ghost := issuer.Token(claims{"sub": "ghost"})
 	const (
-		noUser = "401\nWWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"the token's subject is no user\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"invalid_token\",\"error_description\":\"the token's subject is no user\"}"
+		noUser = "401\nWWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"the token's subject is not a user\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"invalid_token\",\"error_description\":\"the token's subject is not a user\"}"
+		orders = "401\nWWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"the token's subject is not a user\", scope=\"orders:read\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"invalid_token\",\"error_description\":\"the token's subject is not a user\"}"
 		none   = "401\nWWW-Authenticate: Bearer\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"unauthorized\",\"error_description\":\"a bearer token is required\"}"
 		ok     = "200\nContent-Type: application/json\n"
 	)
@@ -121,7 +122,8 @@ func TestContract(t *testing.T) {
 		{"GET", "/api/optional", ghost, noUser},
 		{"GET", "/api/orders", reader, ok + `{"orders":[{"id":"order_1","total":1200},{"id":"order_2","total":3400}]}`},
 		{"GET", "/api/orders", writer, "403\nWWW-Authenticate: Bearer error=\"insufficient_scope\", error_description=\"the token lacks a scope that is required\", scope=\"orders:read\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"insufficient_scope\",\"error_description\":\"the token lacks a scope that is required\"}"},
-		{"GET", "/api/orders", ghost, noUser},
+		{"GET", "/api/orders", ghost, orders},
+		{"GET", "/api/orders", "", strings.Replace(none, "Bearer", `Bearer scope="orders:read"`, 1)},
 		{"POST", "/api/orders", writer, "201\nContent-Type: application/json\n" + `{"created":true}`},
 		{"GET", "/api/stepup", recent, ok + `{"sub":"user_1","client_id":"c","scope":"a","user":{"id":"user_1"}}`},
 		{"GET", "/api/stepup", reader, "401\nWWW-Authenticate: Bearer error=\"insufficient_user_authentication\", error_description=\"a more recent authentication is required\", max_age=\"300\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"insufficient_user_authentication\",\"error_description\":\"a more recent authentication is required\"}"},

@@ -108,10 +108,10 @@ func main() {
 	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), mux))
 }
 
-// noImpersonation is a requirement of the application's own.
+// noImpersonation is a requirement that the application defines.
 var noImpersonation = middleware.Func("not while impersonating a user", func(ctx context.Context, t *verify.Token) error {
 	if t.Actor != nil {
-		return middleware.ErrNoUser
+		return middleware.ErrDenied
 	}
 	return nil
 })

@@ -365,7 +365,9 @@ func (f *fixture) routes() []Route {
 		{"/func", f.auth, require(middleware.Func("only on weekdays", func(ctx context.Context, t *verify.Token) error {
 			switch t.ClientID {
 			case "sunday":
-				return fmt.Errorf("sunday")
+				return fmt.Errorf("sunday: %w", middleware.ErrDenied)
+			case "tide":
+				return fmt.Errorf("calendar: %w", context.DeadlineExceeded)
 			case "fog":
 				return fmt.Errorf("calendar: %w", verify.ErrUnavailable)
 			}

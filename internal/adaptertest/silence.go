@@ -134,8 +134,8 @@ func (f *fixture) silence(t *testing.T) {
 			}
 		}
 	}
-	known := []string{"", "no_credentials", "credentials", "no_user", "user_unavailable", "insufficient_scope", "permission",
-		"organization", "not_user", "not_machine", "max_age", "acr", "requirement", "requirement_unavailable"}
+	known := []string{"", "no_credentials", "credentials", "no_user", "user_denied", "user_unavailable", "insufficient_scope", "permission",
+		"organization", "not_user", "not_machine", "max_age", "acr", "requirement", "requirement_unavailable", "check_unavailable"}
 	for _, r := range verify.Reasons() {
 		known = append(known, string(r))
 	}

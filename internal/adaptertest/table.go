@@ -182,7 +182,7 @@ func (f *fixture) cases() []testCase {
 		{name: "a router behind the guard", path: "/mux/7", headers: bearer(good), status: 200, user: "user_1"},
 
 		// Realm, metadata and an error handler, which cannot turn the status.
-		{name: "strict, none", path: "/strict", status: 401, challenge: `Bearer realm="orders", resource_metadata="https://api.example.test/.well-known/oauth-protected-resource/v1"`},
+		{name: "strict, none", path: "/strict", status: 401, challenge: `Bearer realm="orders", scope="orders:read", resource_metadata="https://api.example.test/.well-known/oauth-protected-resource/v1"`},
 		{name: "strict, without the scope", path: "/strict", headers: bearer(token(claims{"scope": ""})), status: 403, challenge: `Bearer realm="orders", error="insufficient_scope", error_description="the token lacks a scope that is required", scope="orders:read", resource_metadata="https://api.example.test/.well-known/oauth-protected-resource/v1"`},
 		{name: "strict, good", path: "/strict", headers: bearer(token(claims{"scope": "orders:read"})), status: 200, user: "user_1"},
 	}
@@ -232,6 +232,7 @@ func (f *fixture) cases() []testCase {
 		{"a function", "/func", nil, 200, "", ""},
 		{"a function that says no", "/func", claims{"client_id": "sunday"}, 403, "", "access_denied"},
 		{"a function that cannot say", "/func", claims{"client_id": "fog"}, 503, "", "temporarily_unavailable"},
+		{"a function whose database times out", "/func", claims{"client_id": "tide"}, 503, "", "temporarily_unavailable"},
 	} {
 		list = append(list, testCase{name: c.name, path: c.path, headers: bearer(token(c.claims)), status: c.status, challenge: c.challenge, code: c.code, user: "user_1"})
 	}
