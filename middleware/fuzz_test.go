@@ -285,6 +285,14 @@ func fixedText() string {
 		}
 		descriptions[string(r)] = list
 	}
+	const introspected = " (Introspection; of one issuer with Opaque, if there are several)"
+	for says, cause := range map[string]string{
+		"the token is not a JWT (opaque)":                      "verify: only introspection can tell what a token that is not a JWT says" + introspected,
+		"the token is encrypted and cannot be read here (JWE)": "verify: only introspection can tell what an encrypted token says" + introspected,
+	} {
+		malformed := string(verify.ErrMalformed)
+		descriptions[malformed] = append(descriptions[malformed], says, says+": "+cause)
+	}
 	descriptions["credentials"] = descriptions[string(verify.ErrSyntax)]
 	var b strings.Builder
 	for reason, list := range descriptions {

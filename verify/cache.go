@@ -38,6 +38,8 @@ type entry struct {
 	noKid  bool
 	times  times
 	asked  atomic.Pointer[judgement] // what introspection made of it last
+
+	cleared atomic.Uint64 // at which number of denials it was found not to be denied
 }
 
 // A cache holds tokens that have verified. The library's admission policy keeps
@@ -86,6 +88,16 @@ func (v *Verifier) remembered(d digest) *entry {
 		v.cache.entries.Invalidate(d)
 		return nil
 	}
+	return e
+}
+
+// recall returns the entry of a token that has verified before, whether or not
+// it still does.
+func (v *Verifier) recall(d digest) *entry {
+	if v.cache == nil {
+		return nil
+	}
+	e, _ := v.cache.entries.GetIfPresent(d)
 	return e
 }
 

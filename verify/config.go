@@ -115,6 +115,7 @@ func (c Config) prepare() (*Verifier, error) {
 		checks:  slices.Clone(c.Checks),
 		now:     c.Now,
 		secret:  newSecret(),
+		denials: denials{bySigned: map[digest]denial{}, limit: maxDenials},
 	}
 	list := c.Issuers
 	single := c.Issuer != "" || c.Audience != nil || c.Keys != nil || c.Introspection != nil

@@ -69,3 +69,9 @@ func Cached(v *Verifier) int {
 	v.cache.entries.CleanUp()
 	return v.cache.entries.EstimatedSize()
 }
+
+// LimitDenials sets how many denials a verifier remembers.
+func LimitDenials(v *Verifier, n int) { v.denials.limit = n }
+
+// Denials is how many it remembers.
+func Denials(v *Verifier) int { return len(v.denials.bySigned) }

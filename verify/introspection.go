@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,9 +14,11 @@ import (
 
 // Introspection says how an issuer is asked about tokens (RFC 7662).
 //
-// What cannot be decided here is always asked: a token that is no JWT, and a JWT
-// of the issuer while there is no key set of its. A JWT that can be checked here
-// is checked here first; if it fails, nobody is asked.
+// What cannot be decided here is always asked: a token that is not a JWS (an
+// opaque one, or an encrypted JWT), and a JWT of the issuer while its keys cannot
+// be had. A JWT that can be checked here is checked here first; if it fails,
+// nobody is asked. A JWT that was refused because of an answer is asked about
+// until it expires.
 //
 // What the server says must not contradict a JWT that it is asked about: "iss",
 // "sub" and "client_id" must be equal where both have them; of two "exp" the
@@ -30,14 +33,15 @@ type Introspection struct {
 	// revocation counts as soon as answers are no longer reused. Default: a
 	// JWT that verifies here is good until it expires.
 	Always bool
-	// Opaque sends the tokens that are no JWTs to this issuer. With several
-	// issuers, at most one may say so, and if none does such tokens are
-	// refused. With a single one it goes without saying.
+	// Opaque sends tokens that are not a JWS to this issuer, encrypted ones
+	// included. With several issuers at most one can have it, and if none does
+	// such tokens are refused. A single issuer does not need it.
 	Opaque bool
-	// InsecureNoAudience believes answers about tokens that are no JWTs even
-	// if they have no "aud": any token of the issuer's opens this service then,
-	// unless the server looks at who is asking (RFC 7662 section 4). So does a
-	// refresh token, at a server whose answers have no "token_type" either.
+	// InsecureNoAudience believes answers about tokens that are not a JWS even
+	// if they have no "aud": any opaque token of the issuer opens this service
+	// then, unless the server looks at who is asking (RFC 7662 section 4). So
+	// does a refresh token, at a server whose answers have no "token_type"
+	// either. A JWT never passes by it.
 	InsecureNoAudience bool
 }
 
@@ -106,7 +110,9 @@ type judgement struct {
 	token  Token
 	times  times
 	err    error
-	silent bool // err is for what the answer does not say
+	lacks  error // err is for what the answer does not say; this says more
+
+	cleared atomic.Uint64 // at which number of denials it was found to count
 }
 
 // still returns the token if the judgement still holds.
@@ -126,9 +132,12 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	if in == nil {
 		return nil, unavailable(errNotIntrospected)
 	}
-	// A token that was found to be revoked is not taken at its own word again.
-	last := e.asked.Load()
-	q.Known = !in.Always && !q.Fresh && (last == nil || last.err == nil)
+	q.Known = !in.Always && !q.Fresh && !v.isDenied(e, q.Token)
+	var start time.Time
+	if !q.Known {
+		start = time.Now()
+	}
+	began := v.denials.number.Load()
 	a, err := in.ask(ctx, q)
 	switch {
 	case err != nil:
@@ -136,19 +145,31 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	case a == nil:
 		return e.token.clone(), nil
 	}
-	j := last
+	j := e.asked.Load()
 	if j == nil || j.answer != a {
 		j = e.consider(a)
 		if len(a.Claims) <= entrySize { // the entry does not weigh it
 			e.asked.Store(j)
 		}
 	}
-	return j.still(v.now(), v.leeway)
+	t, err := j.still(v.now(), v.leeway)
+	if err != nil {
+		var took time.Duration
+		if !q.Known {
+			took = time.Since(start)
+		}
+		v.deny(q, a, took, e.times.exp, err)
+		return nil, err
+	}
+	if v.overrules(j, q, began) {
+		return nil, refuse(ErrInactive, "")
+	}
+	return t, nil
 }
 
 var (
 	errNotIntrospected = errors.New("verify: the issuer's tokens are not introspected")
-	errNoAnswer        = errors.New("verify: the introspector has no answer")
+	errNoAnswer        = errors.New("verify: the introspector has no answer that could be read")
 )
 
 // ask puts a question. There is no answer only where none was demanded: an
@@ -221,7 +242,7 @@ func (c *claims) readAnswer(is *issuer, a *Answer) (times, error) {
 		return t, refuse(ErrInactive, "")
 	}
 	if err := c.parse(a.Claims); err != nil {
-		return t, refuse(ErrInactive, "")
+		return t, unavailable(errNoAnswer)
 	}
 	if c.otherKind != "" {
 		return t, refuse(ErrType, c.otherKind)
@@ -280,16 +301,18 @@ func isAnyOf(v strictjson.Value, list ...string) bool {
 	return ok && slices.Contains(list, lower(s))
 }
 
-// checkAnsweredAudience finds out whether an answer is about a token for this
-// service.
-func (c *claims) checkAnsweredAudience(is *issuer, a *Answer) error {
-	if c.aud == "" && is.audienceClaim == "" && is.introspection.InsecureNoAudience {
-		return nil
+// errLacking is for an answer that leaves out a member which is required. The
+// cause is for the log: it says what to set for a server that answers so.
+func errLacking(member, setting string) *Error {
+	return &Error{
+		Reason: ErrClaim, Part: member,
+		Cause: fmt.Errorf("verify: the introspection answer has no %q: %s", member, setting),
+		says:  "the introspection answer lacks a member that is required",
 	}
-	return c.checkAudience(is, a.Claims)
 }
 
-// judgeOpaque judges a token that is no JWT by what the server says of it.
+// judgeOpaque judges a token that only its server can read by what the server
+// says of it.
 func (v *Verifier) judgeOpaque(ctx context.Context, q *Query) (*Token, error) {
 	is := v.opaque
 	a, err := is.introspection.ask(ctx, q)
@@ -297,8 +320,8 @@ func (v *Verifier) judgeOpaque(ctx context.Context, q *Query) (*Token, error) {
 		return nil, err
 	}
 	j := a.judged.Load()
-	if j == nil || j.issuer != is {
-		j = is.judgeAnswer(a)
+	if j == nil || j.issuer != is { // verifiers may share an introspector
+		j = is.judgeAnswer(a, is.introspection.InsecureNoAudience)
 		a.judged.Store(j)
 	}
 	return j.still(v.now(), v.leeway)
@@ -309,54 +332,94 @@ func (v *Verifier) judgeOpaque(ctx context.Context, q *Query) (*Token, error) {
 // counts alone: nobody has verified the rest. If it does not say for whom the
 // token is and whose, the token cannot be judged: with keys it might be good.
 func (v *Verifier) judgeUnverified(ctx context.Context, is *issuer, t times, p *parsed, q *Query) (*Token, error) {
+	began, start := v.denials.number.Load(), time.Now()
 	a, err := is.introspection.ask(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	j := is.judgeAnswer(a)
-	if j.silent {
-		return nil, unavailable(errNoKeySet)
+	j := is.judgeAnswer(a, false)
+	if j.lacks != nil {
+		return nil, unavailable(fmt.Errorf("%w, and %w", errNoKeySet, j.lacks))
 	}
 	if j.err == nil {
-		claimed, err := p.claims.token(is, p.payload)
-		if err != nil {
-			return nil, err
-		}
-		var c claims
-		if _, err := c.readAnswer(is, a); err != nil {
-			return nil, err
-		}
-		if err := c.contradicts(&claimed); err != nil {
-			return nil, err
-		}
-		if t.exp < j.times.exp {
-			j.times.exp, j.token.Expiry = t.exp, claimed.Expiry
-		}
-		j.times.nbf = max(j.times.nbf, t.nbf)
+		j.err = j.compare(is, t, p)
 	}
-	return j.still(v.now(), v.leeway)
+	got, err := j.still(v.now(), v.leeway)
+	if err != nil {
+		if e := v.recall(q.Digest); e != nil { // while there were keys it has verified
+			v.deny(q, a, time.Since(start), e.times.exp, err)
+		}
+		return nil, err
+	}
+	if v.overrules(j, q, began) {
+		return nil, refuse(ErrInactive, "")
+	}
+	return got, nil
 }
 
-// judgeAnswer makes a token of an answer alone.
-func (is *issuer) judgeAnswer(a *Answer) *judgement {
+// compare holds what an answer says against the JWT that it is about, whose
+// signature nobody has checked.
+func (j *judgement) compare(is *issuer, t times, p *parsed) error {
+	claimed, err := p.claims.token(is, p.payload)
+	if err != nil {
+		return err
+	}
+	var c claims
+	if _, err := c.readAnswer(is, j.answer); err != nil {
+		return err
+	}
+	if err := c.contradicts(&claimed); err != nil {
+		return err
+	}
+	if t.exp < j.times.exp {
+		j.times.exp, j.token.Expiry = t.exp, claimed.Expiry
+	}
+	j.times.nbf = max(j.times.nbf, t.nbf)
+	return nil
+}
+
+// judgeAnswer makes a token of an answer alone. noAudience accepts an answer
+// that does not say for whom the token is.
+func (is *issuer) judgeAnswer(a *Answer, noAudience bool) *judgement {
 	j := &judgement{answer: a, issuer: is}
 	var c claims
 	if j.times, j.err = c.readAnswer(is, a); j.err != nil {
 		return j
 	}
-	if c.sub == "" && !is.allowNoSubject {
-		j.err, j.silent = refuse(ErrClaim, "sub"), true
+	lacking := func(member, setting string) *judgement {
+		e := errLacking(member, setting)
+		j.err, j.lacks = e, e.Cause
 		return j
 	}
-	if j.err = c.checkAnsweredAudience(is, a); j.err != nil {
-		j.silent = c.aud == ""
-		return j
+	unnamed := c.aud == "" && !is.anyAudience
+	switch {
+	case c.sub == "" && !is.allowNoSubject:
+		return lacking("sub", "Issuer.AllowNoSubject accepts that")
+	case unnamed && is.audienceClaim != "" && member(a.Claims, is.audienceClaim) == "":
+		return lacking(is.audienceClaim, "it is Issuer.AudienceClaim")
+	case unnamed && is.audienceClaim == "" && noAudience:
+	case unnamed && is.audienceClaim == "":
+		return lacking("aud", "Issuer.AudienceClaim can name a member that stands in for it; for opaque tokens, Introspection.InsecureNoAudience accepts that")
+	default:
+		if j.err = c.checkAudience(is, a.Claims); j.err != nil {
+			return j
+		}
 	}
 	if j.token, j.err = c.token(is, a.Claims); j.err != nil {
 		return j
 	}
 	j.token.Introspected, j.token.Grace = a.At, a.Grace
 	return j
+}
+
+// member returns a member of a strict JSON object, or an empty value.
+func member(object, name string) strictjson.Value {
+	for n, value := range strictjson.Value(strings.TrimSpace(object)).Members() {
+		if n == name {
+			return value
+		}
+	}
+	return ""
 }
 
 // isNamed reports whether a value of "iss" is the issuer's.

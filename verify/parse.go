@@ -110,15 +110,6 @@ func isJWSShaped(token string) bool {
 	return strings.Count(token, ".") == 2 && token[0] != '.' && token[len(token)-1] != '.' && !strings.Contains(token, "..")
 }
 
-// badForm says what a token without the form of a JWS is: a request that no
-// bearer token could make, or a token that is not good.
-func badForm(token, part string) error {
-	if !isB64Token(token) {
-		return refuse(ErrSyntax, "")
-	}
-	return refuse(ErrMalformed, part)
-}
-
 // parseHeader reads the JOSE header (RFC 7515 section 4.1). Members that point
 // to a key or carry one (jwk, jku, x5u, x5c) are passed over like any that is
 // unknown: the key comes from the issuer's set or not at all.
@@ -217,24 +208,4 @@ func isB64Token(s string) bool {
 		}
 	}
 	return strings.Trim(s, "=") != ""
-}
-
-// isOpaque reports whether a token is none that could be read here, and is for
-// introspection alone. What has the shape of a JWS, or begins as a JOSE object
-// does, is not: it must pass the checks of one.
-func isOpaque(token string) bool {
-	first, _, dotted := strings.Cut(token, ".")
-	switch {
-	case isJWSShaped(token): // the usual, first
-		return false
-	case strings.Count(token, ".") == 2, !isB64Token(token):
-		return false
-	case !dotted:
-		return true
-	case strings.HasSuffix(token, ".") || strings.Contains(token, "..") || first == "":
-		return false
-	}
-	// The beginning counts even if what follows is no base64url.
-	text, _ := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_").Replace(first))
-	return !strings.HasPrefix(strings.TrimLeft(string(text), "\ufeff \t\r\n"), "{")
 }

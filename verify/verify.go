@@ -28,6 +28,7 @@ type Verifier struct {
 	secret  [sha256.Size]byte // keys the digests of this verifier
 	headers headers
 	cache   *cache // nil: none
+	denials denials
 }
 
 // Verify checks an access token: its form (RFC 7515, strictly), its type, its
@@ -71,7 +72,7 @@ func (v *Verifier) verify(ctx context.Context, token string, fresh bool) (*Token
 }
 
 func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token, error) {
-	if v.opaque != nil && isOpaque(token) {
+	if v.opaque != nil && formOf(token) != formJWS {
 		return v.judgeOpaque(ctx, &Query{Token: token, Digest: v.digest(token), Fresh: fresh})
 	}
 	var d digest
