@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,7 +177,7 @@ var (
 // introspector that forgets to give one opens nothing.
 func (in *Introspection) ask(ctx context.Context, q *Query) (*Answer, error) {
 	known := q.Known
-	a, err := in.Introspector.Introspect(ctx, q)
+	a, err := introspected(ctx, in.Introspector, q)
 	switch {
 	case err != nil:
 		return nil, unavailable(err)
@@ -257,12 +258,12 @@ func (c *claims) readAnswer(is *issuer, a *Answer) (times, error) {
 		return t, refuse(ErrClaim, "username")
 	}
 	if c.cnf != "" {
-		return t, refuseBound(c.cnf)
+		return t, ofAnswer(refuseBound(c.cnf))
 	}
 	if c.iss != "" {
 		name, ok := c.iss.Text()
 		if !ok {
-			return t, refuseClaim("iss", c.iss)
+			return t, ofAnswer(refuseClaim("iss", c.iss))
 		}
 		if !is.isNamed(name) {
 			return t, refuseIssuer(is.namesText, c.iss)
@@ -278,13 +279,13 @@ func (c *claims) readAnswer(is *issuer, a *Answer) (times, error) {
 		}
 		f, ok := numericDate(d.value)
 		if !ok {
-			return t, refuseClaim(d.name, d.value)
+			return t, ofAnswer(refuseClaim(d.name, d.value))
 		}
 		*d.to = f
 	}
 	if c.aud != "" {
 		if _, ok := is.accepts(c.aud); !ok {
-			return t, refuseClaim("aud", c.aud)
+			return t, ofAnswer(refuseClaim("aud", c.aud))
 		}
 		if list, ok := c.aud.Texts(); ok && len(list) == 0 {
 			c.aud = "" // how ory/hydra says that there is none
@@ -292,7 +293,16 @@ func (c *claims) readAnswer(is *issuer, a *Answer) (times, error) {
 	}
 	loose := *is
 	loose.allowNoSubject = true
-	return t, c.checkIdentity(&loose, false)
+	return t, ofAnswer(c.checkIdentity(&loose, false))
+}
+
+// ofAnswer makes an error about a claim of a token one about a member of an
+// answer.
+func ofAnswer(err error) error {
+	if e, ok := err.(*Error); ok {
+		e.says = strings.Replace(e.says, "claim of the token", "member of the introspection answer", 1)
+	}
+	return err
 }
 
 // isAnyOf compares a string without regard to the case of ASCII letters.
@@ -394,7 +404,11 @@ func (is *issuer) judgeAnswer(a *Answer, noAudience bool) *judgement {
 	unnamed := c.aud == "" && !is.anyAudience
 	switch {
 	case c.sub == "" && !is.allowNoSubject:
-		return lacking("sub", "Issuer.AllowNoSubject accepts that")
+		setting := "Issuer.SubjectClaim can name another member, Issuer.AllowNoSubject accepts that"
+		if c.username != "" {
+			setting += `; the answer has a "username"`
+		}
+		return lacking(cmp.Or(is.subjectClaim, "sub"), setting)
 	case unnamed && is.audienceClaim != "" && member(a.Claims, is.audienceClaim) == "":
 		return lacking(is.audienceClaim, "it is Issuer.AudienceClaim")
 	case unnamed && is.audienceClaim == "" && noAudience:
@@ -410,16 +424,6 @@ func (is *issuer) judgeAnswer(a *Answer, noAudience bool) *judgement {
 	}
 	j.token.Introspected, j.token.Grace = a.At, a.Grace
 	return j
-}
-
-// member returns a member of a strict JSON object, or an empty value.
-func member(object, name string) strictjson.Value {
-	for n, value := range strictjson.Value(strings.TrimSpace(object)).Members() {
-		if n == name {
-			return value
-		}
-	}
-	return ""
 }
 
 // isNamed reports whether a value of "iss" is the issuer's.

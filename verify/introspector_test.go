@@ -18,6 +18,11 @@ func TestAnswerThatLacksAMember(t *testing.T) {
 			Issuer: c.Issuer, Audience: []string{"client-1"}, AudienceClaim: "client_id", Keys: c.Keys, Introspection: c.Introspection,
 		}}}
 	}
+	byUsername := func(c *verify.Config) {
+		*c = verify.Config{Now: c.Now, Issuers: []verify.Issuer{{
+			Issuer: c.Issuer, Audience: c.Audience, SubjectClaim: "username", Keys: c.Keys, Introspection: c.Introspection,
+		}}}
+	}
 	for _, tc := range []struct {
 		name, answer, part, setting string
 		edit                        func(*verify.Config)
@@ -25,6 +30,8 @@ func TestAnswerThatLacksAMember(t *testing.T) {
 		{"no aud", answer("aud", ""), "aud", "Introspection.InsecureNoAudience", nil},
 		{"an empty aud", answer("aud", "[]"), "aud", "Introspection.InsecureNoAudience", nil},
 		{"no sub", answer("sub", ""), "sub", "Issuer.AllowNoSubject", nil},
+		{"a username in place of sub", answer("sub", "", "username", `"jane"`), "sub", `Issuer.SubjectClaim can name another member, Issuer.AllowNoSubject accepts that; the answer has a "username"`, nil},
+		{"no subject by its claim", answer(), "username", "Issuer.SubjectClaim", byUsername},
 		{"neither", answer("sub", "", "aud", ""), "sub", "Issuer.AllowNoSubject", nil},
 		{"no stand-in for aud", answer("aud", "", "client_id", ""), "client_id", "Issuer.AudienceClaim", standIn},
 	} {
@@ -38,7 +45,7 @@ func TestAnswerThatLacksAMember(t *testing.T) {
 			if !strings.Contains(e.Error(), tc.setting) || strings.Contains(e.Description(), tc.setting) {
 				t.Errorf("%v", e)
 			}
-			if tc.edit != nil {
+			if tc.edit != nil { // the JWT below would fail on its own
 				return
 			}
 			e = refuse(t, unkeyed(t, a, tc.edit), es256.good(), verify.ErrUnavailable)
@@ -85,6 +92,8 @@ func TestIntrospectorThatIsBroken(t *testing.T) {
 		"an error beside an answer": func(*verify.Query) (*verify.Answer, error) {
 			return &verify.Answer{Active: true, Claims: answer(), At: time.Now()}, errors.New("and an error")
 		},
+		"a panic":       func(*verify.Query) (*verify.Answer, error) { panic("oh") },
+		"a nil pointer": func(*verify.Query) (*verify.Answer, error) { var a *verify.Answer; a.Active = true; return a, nil },
 		"an error that is another refusal": func(*verify.Query) (*verify.Answer, error) {
 			return nil, verify.ErrExpired
 		},
@@ -106,5 +115,38 @@ func TestIntrospectorThatIsBroken(t *testing.T) {
 				t.Errorf("%d questions", n)
 			}
 		})
+	}
+}
+
+// What is wrong with a member of an answer is not said of a claim of the token.
+func TestAnswerWithABadMember(t *testing.T) {
+	for edit, says := range map[[2]string]string{
+		{"sub", `5`}:           "a member of the introspection answer has the wrong type or form (sub)",
+		{"exp", `"soon"`}:      "a member of the introspection answer has the wrong type or form (exp)",
+		{"aud", `{}`}:          "a member of the introspection answer has the wrong type or form (aud)",
+		{"iss", `null`}:        "a member of the introspection answer is null (iss)",
+		{"cnf", `null`}:        "a member of the introspection answer is null (cnf)",
+		{"scope", `"a  b"`}:    "a member of the introspection answer has the wrong type or form (scope)",
+		{"client_id", `["x"]`}: "a member of the introspection answer has the wrong type or form (client_id)",
+	} {
+		v, _ := asking(t, &asker{claims: answer(edit[0], edit[1])}, func(c *verify.Config) { c.Introspection.Always = true })
+		for _, token := range []string{opaqueToken, es256.good()} {
+			if e := refuse(t, v, token, verify.ErrClaim); e.Description() != says {
+				t.Errorf("%v: %s", edit, e.Description())
+			}
+		}
+	}
+}
+
+// A member that the configuration names says who the subject is.
+func TestSubjectOfAnAnswer(t *testing.T) {
+	a := &asker{claims: answer("sub", "", "username", `"jane"`)}
+	v, _ := asking(t, a, func(c *verify.Config) {
+		*c = verify.Config{Now: c.Now, Issuers: []verify.Issuer{{
+			Issuer: c.Issuer, Audience: c.Audience, SubjectClaim: "username", Keys: c.Keys, Introspection: c.Introspection,
+		}}}
+	})
+	if got := accept(t, v, opaqueToken); got.Subject != "jane" {
+		t.Errorf("subject %q", got.Subject)
 	}
 }

@@ -34,6 +34,12 @@ func refreshed(ctx context.Context, source KeySource, d Demand) (set *KeySet, er
 	return set, err
 }
 
+// introspected returns what the introspector says, or an error.
+func introspected(ctx context.Context, in Introspector, q *Query) (a *Answer, err error) {
+	defer recovered("introspector", &err)
+	return in.Introspect(ctx, q)
+}
+
 // ready returns why the introspector cannot answer now, if it knows.
 func ready(in Introspector) (err error) {
 	defer recovered("introspector", &err)
