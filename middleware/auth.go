@@ -37,7 +37,9 @@ type Config struct {
 	// at Info that a token has expired or was revoked, while others pass; at
 	// Debug that there were no credentials. There is at most one line a minute
 	// for each cause, with the number of those before it that were suppressed:
-	// they are at level Debug. No line holds a token. Default: slog.Default().
+	// they are at level Debug. Where a token was wrong, the line has what this
+	// service expects and what the token had; no line holds more of a token
+	// than its issuer, audience, times and type. Default: slog.Default().
 	Logger *slog.Logger
 	// Observer learns of every decision. Default: none.
 	Observer Observer

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -56,6 +57,11 @@ func (a *Auth) report(ctx context.Context, d Decision, f *Refusal, id *identity)
 		add("issuer", printable(id.token.Issuer))
 		add("subject", printable(id.token.Subject))
 		add("client", printable(id.token.ClientID))
+	}
+	var e *verify.Error
+	if errors.As(f.Err, &e) {
+		add("expected", e.Expected())
+		add("received", e.Received())
 	}
 	if f.Err != nil {
 		add("error", f.Err.Error())

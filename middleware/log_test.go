@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -145,4 +148,83 @@ func TestCausesAreBounded(t *testing.T) {
 	if n := strings.Count(log.String(), "level=WARN"); n < 100 || n > 600 {
 		t.Errorf("%d lines", n)
 	}
+}
+
+// One warning says what this service expects and what the token had, for each
+// mistake that a configuration can have; and nothing else of the token.
+func TestLogNamesBothSides(t *testing.T) {
+	now := time.Now()
+	marked := verifytest.Claims{"sub": "mark-of-the-subject", "client_id": "mark-of-the-client", "jti": "mark-of-the-id"}
+	with := func(more verifytest.Claims) verifytest.Claims {
+		c := maps.Clone(marked)
+		maps.Copy(c, more)
+		return c
+	}
+	strange := verifytest.NewKey("ES256")
+	strange.ID = "mark-of-the-kid"
+	for name, c := range map[string]struct {
+		token func(*verifytest.Server) string
+		want  []string
+	}{
+		"another audience": {func(s *verifytest.Server) string {
+			return s.Token(with(verifytest.Claims{"aud": "https://other.example"}))
+		},
+			[]string{"reason=audience", "https://api.example.com", "https://other.example"}},
+		"a list of audiences": {func(s *verifytest.Server) string {
+			return s.Token(with(verifytest.Claims{"aud": []string{"https://one.example", "https://two.example"}}))
+		}, []string{"reason=audience", "https://api.example.com", "https://one.example", "https://two.example"}},
+		"another issuer": {func(s *verifytest.Server) string {
+			return s.Token(with(verifytest.Claims{"iss": "https://issuer.example/"}))
+		}, []string{"reason=issuer", `\"https://issuer.example\"`, `\"https://issuer.example/\"`}},
+		"expired": {func(s *verifytest.Server) string {
+			return s.Token(with(verifytest.Claims{"exp": now.Add(-2 * time.Hour), "iat": nil}))
+		}, []string{"reason=expired", now.UTC().Format("2006-01-02T15:04"), now.Add(-2 * time.Hour).UTC().Format(time.RFC3339)}},
+		"issued in the future": {func(s *verifytest.Server) string {
+			return s.Token(with(verifytest.Claims{"iat": now.Add(10 * time.Minute)}))
+		}, []string{"reason=not_yet_valid", now.UTC().Format("2006-01-02T15:04"), now.Add(10 * time.Minute).UTC().Format(time.RFC3339)}},
+		"an unknown key": {func(s *verifytest.Server) string { return s.Token(with(nil), verifytest.WithKey(strange)) },
+			[]string{"reason=unknown_key", "KEY-OF-THE-ISSUER"}},
+		"another typ": {func(s *verifytest.Server) string {
+			return s.Token(with(nil), verifytest.WithHeader(map[string]any{"typ": "logout+jwt"}))
+		}, []string{"reason=type", "at+jwt", "logout+jwt"}},
+		"an ID token": {func(s *verifytest.Server) string {
+			return s.Token(with(verifytest.Claims{"nonce": "mark-of-the-nonce"}), verifytest.WithHeader(map[string]any{"typ": "JWT"}))
+		}, []string{"reason=type", "nonce", "at+jwt"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			issuer, quiet := newClocked(t, 0)
+			auth := must(middleware.New(quiet.Verifier(), middleware.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+			for range 3 {
+				resp := refused(auth.Require(), request(c.token(issuer)))
+				if resp == nil || resp.StatusCode != 401 {
+					t.Fatalf("%v", resp)
+				}
+				answer := fmt.Sprint(resp.Header) + must(readAll(resp))
+				if strings.Contains(answer, "example") {
+					t.Errorf("the answer names a side: %s", answer)
+				}
+			}
+			text := log.String()
+			if strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") {
+				t.Errorf("%s", text)
+			}
+			for _, want := range c.want {
+				if want == "KEY-OF-THE-ISSUER" {
+					want = issuer.Key().ID
+				}
+				if !strings.Contains(text, want) {
+					t.Errorf("the log lacks %q: %s", want, text)
+				}
+			}
+			if strings.Contains(text, "mark-of") {
+				t.Errorf("the log has what is nobody's business: %s", text)
+			}
+		})
+	}
+}
+
+func readAll(resp *http.Response) (string, error) {
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
 }

@@ -280,6 +280,7 @@ type fixture struct {
 	resolved atomic.Int64
 	log      *syncBuffer
 	secrets  []string // what callers sent
+	logged   []string // what of it is for the log
 	answers  strings.Builder
 	reasons  sync.Map // that the observer has seen
 	seen     atomic.Pointer[seen]
