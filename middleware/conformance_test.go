@@ -128,7 +128,7 @@ func TestMetadataDocument(t *testing.T) {
 				t.Errorf("challenge %q, want %q", got, want)
 			}
 			mux := http.NewServeMux()
-			mux.Handle("GET "+auth.MetadataPath(), auth.MetadataHandler())
+			mux.Handle(auth.MetadataPath(), auth.MetadataHandler())
 			w := httptest.NewRecorder()
 			mux.ServeHTTP(w, httptest.NewRequest("GET", c.url, nil))
 			if w.Code != 200 || w.Header().Get("Content-Type") != "application/json" {

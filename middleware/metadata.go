@@ -110,16 +110,45 @@ func (a *Auth) MetadataPath() string {
 	return a.metadata.path
 }
 
-// MetadataHandler serves the protected resource metadata (RFC 9728 section 3),
-// or 404 if Config.Metadata is not set.
+// MetadataHandler serves the protected resource metadata (RFC 9728 section 3)
+// to GET and HEAD, for pages of any origin: the document is public, and clients
+// that run in browsers read it too. It answers OPTIONS, preflight requests among
+// them, and 405 to other methods; so register it for all methods of
+// [Auth.MetadataPath]. If Config.Metadata is not set, it answers 404.
 func (a *Auth) MetadataHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		if a.metadata == nil {
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = w.Write([]byte(`{"error":"not_found","error_description":"this resource has no metadata"}`))
-			return
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		switch {
+		case a.metadata == nil:
+			writeJSON(w, r, http.StatusNotFound, errorBody("not_found", "this resource has no metadata"))
+		case r.Method == http.MethodGet || r.Method == http.MethodHead:
+			writeJSON(w, r, http.StatusOK, a.metadata.body)
+		case r.Method == http.MethodOptions:
+			h.Set("Allow", metadataMethods)
+			h.Set("Access-Control-Allow-Methods", metadataMethods)
+			h.Set("Access-Control-Allow-Headers", metadataHeaders)
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			h.Set("Allow", metadataMethods)
+			writeJSON(w, r, http.StatusMethodNotAllowed, errorBody("method_not_allowed", "this document can only be read"))
 		}
-		_, _ = w.Write(a.metadata.body)
 	})
+}
+
+const (
+	metadataMethods = "GET, HEAD, OPTIONS"
+	// metadataHeaders are what a page may send along. The wildcard does not cover
+	// Authorization, and older browsers do not know it; MCP clients send
+	// Mcp-Protocol-Version.
+	metadataHeaders = "*, Authorization, Content-Type, Mcp-Protocol-Version"
+)
+
+func writeJSON(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // a client that has gone misses nothing
+	}
 }

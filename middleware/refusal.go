@@ -93,11 +93,7 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 		handed.out.finish()
 		return
 	}
-	body := errorBody(f.Code, f.Description)
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(f.Status)
-	_, _ = w.Write(body) // a client that has gone misses nothing
+	writeJSON(w, r, f.Status, errorBody(f.Code, f.Description))
 }
 
 // errorBody returns the JSON body of a refusal.

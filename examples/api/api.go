@@ -46,7 +46,6 @@ func newAPI(auth *middleware.Auth, introspected bool) *api {
 		{"GET", "/public", open, nil, a.public},
 		{"GET", "/livez", open, nil, a.live},
 		{"GET", "/readyz", open, nil, a.ready},
-		{"GET", "/.well-known/oauth-protected-resource", open, nil, auth.MetadataHandler().ServeHTTP},
 		{"GET", "/api/protected", required, nil, a.me},
 		{"GET", "/api/optional", optional, nil, a.maybe},
 		{"GET", "/api/orders", required, scope("orders:read"), a.orders},
@@ -54,9 +53,8 @@ func newAPI(auth *middleware.Auth, introspected bool) *api {
 		{"GET", "/api/sensitive", required, sensitive, a.me},
 		{"GET", "/api/stepup", required, recent, a.me},
 	}
-	if p := auth.MetadataPath(); p != a.routes[3].path {
-		// Where clients of a resource with a path look (RFC 9728 section 3.1).
-		a.routes = append(a.routes, route{"GET", p, open, nil, auth.MetadataHandler().ServeHTTP})
+	for _, path := range a.metadataPaths() {
+		a.routes = append(a.routes, route{"GET", path, open, nil, auth.MetadataHandler().ServeHTTP})
 	}
 	for _, r := range slices.Clone(a.routes) {
 		if r.method == http.MethodGet {
@@ -65,6 +63,12 @@ func newAPI(auth *middleware.Auth, introspected bool) *api {
 		}
 	}
 	return a
+}
+
+// metadataPaths are where clients look for the metadata: at the root, and where
+// RFC 9728 section 3.1 has it for a resource with a path.
+func (a *api) metadataPaths() []string {
+	return slices.Compact([]string{"/.well-known/oauth-protected-resource", a.auth.MetadataPath()})
 }
 
 func (a *api) public(w http.ResponseWriter, r *http.Request) {
@@ -142,6 +146,10 @@ func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
 // be done with it.
 func (a *api) otherMethod(w http.ResponseWriter, r *http.Request) {
 	w.Header().Del("Allow") // some frameworks have set it, each its own
+	if slices.Contains(a.metadataPaths(), r.URL.Path) {
+		a.auth.MetadataHandler().ServeHTTP(w, r)
+		return
+	}
 	var allow []string
 	level := open
 	for _, route := range a.routes {

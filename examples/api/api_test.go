@@ -81,7 +81,8 @@ func call(t *testing.T, base, method, path, token string) string {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintln(resp.StatusCode)
-	for _, h := range []string{"WWW-Authenticate", "Content-Type", "Cache-Control", "Retry-After", "Allow", "Location"} {
+	for _, h := range []string{"WWW-Authenticate", "Content-Type", "Cache-Control", "Retry-After", "Allow", "Location", "Vary",
+		"Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers"} {
 		for _, v := range resp.Header.Values(h) {
 			text += h + ": " + v + "\n"
 		}
@@ -127,7 +128,7 @@ func TestContract(t *testing.T) {
 		{"POST", "/api/orders", writer, "201\nContent-Type: application/json\n" + `{"created":true}`},
 		{"GET", "/api/stepup", recent, ok + `{"sub":"user_1","client_id":"c","scope":"a","user":{"id":"user_1"}}`},
 		{"GET", "/api/stepup", reader, "401\nWWW-Authenticate: Bearer error=\"insufficient_user_authentication\", error_description=\"a more recent authentication is required\", max_age=\"300\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"insufficient_user_authentication\",\"error_description\":\"a more recent authentication is required\"}"},
-		{"GET", "/.well-known/oauth-protected-resource", "", "404\nContent-Type: application/json\n{\"error\":\"not_found\",\"error_description\":\"this resource has no metadata\"}"},
+		{"GET", "/.well-known/oauth-protected-resource", "", "404\nContent-Type: application/json\nAccess-Control-Allow-Origin: *\n{\"error\":\"not_found\",\"error_description\":\"this resource has no metadata\"}"},
 		// What is no route of the contract is alike as well.
 		{"HEAD", "/api/protected", "", "401\nWWW-Authenticate: Bearer\nContent-Type: application/json\nCache-Control: no-store\n"},
 		{"HEAD", "/api/protected", reader, ok},
@@ -156,13 +157,23 @@ func TestContract(t *testing.T) {
 func TestMetadataRoute(t *testing.T) {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()
-	want := `200
-Content-Type: application/json
-{"resource":"https://api.example.test/v1","authorization_servers":["` + issuer.Issuer() + `"],"scopes_supported":["orders:read","orders:write"],"bearer_methods_supported":["header"]}`
+	const (
+		cors      = "Access-Control-Allow-Origin: *\n"
+		preflight = "204\nAllow: GET, HEAD, OPTIONS\n" + cors + "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\n" +
+			"Access-Control-Allow-Headers: *, Authorization, Content-Type, Mcp-Protocol-Version\n"
+		other = "405\nContent-Type: application/json\nAllow: GET, HEAD, OPTIONS\n" + cors +
+			`{"error":"method_not_allowed","error_description":"this document can only be read"}`
+	)
+	document := "200\nContent-Type: application/json\n" + cors + `{"resource":"https://api.example.test/v1","authorization_servers":["` + issuer.Issuer() + `"],"scopes_supported":["orders:read","orders:write"],"bearer_methods_supported":["header"]}`
 	for name, s := range start(t, map[string]string{"ISSUER": issuer.Issuer(), "AUDIENCE": "a", "RESOURCE": "https://api.example.test/v1"}) {
 		for _, path := range []string{"/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/v1"} {
-			if got := call(t, s.URL, "GET", path, ""); got != want {
-				t.Errorf("%s %s: %s", name, path, got)
+			for method, want := range map[string]string{
+				"GET": document, "HEAD": document[:strings.IndexByte(document, '{')], "OPTIONS": preflight,
+				"POST": other, "PUT": other, "PATCH": other, "DELETE": other, "TRACE": other, "BREW": other,
+			} {
+				if got := call(t, s.URL, method, path, ""); got != want {
+					t.Errorf("%s %s %s: %s, want %s", name, method, path, got, want)
+				}
 			}
 		}
 	}
