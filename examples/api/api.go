@@ -92,7 +92,7 @@ func (a *api) me(w http.ResponseWriter, r *http.Request) {
 	u, _ := middleware.UserFrom[user](r.Context())
 	t, _ := middleware.TokenFrom(r.Context())
 	write(w, http.StatusOK, struct {
-		Subject      string `json:"sub"`
+		Subject      string `json:"sub,omitempty"`
 		ClientID     string `json:"client_id,omitempty"`
 		Organization string `json:"org_id,omitempty"`
 		Scope        string `json:"scope,omitempty"`

@@ -251,6 +251,34 @@ func TestFaults(t *testing.T) {
 		{"REDIS_URL=http://nope", "REDIS_URL"},
 		{"REDIS_URL=redis://127.0.0.1:6379", "REDIS_URL"},
 		{"USERS=,", "USERS"},
+		{"USERS=a\x00b,", "USERS"},
+		{"ALGORITHMS=none,HS256,XX", "ALGORITHMS ALGORITHMS ALGORITHMS"},
+		{"ISSUER=http://a.test,http://b.test AUDIENCE=", "AUDIENCE ISSUER ISSUER"},
+
+		{"ALTERNATES=https://a.test,stytch.com/p AUDIENCE_CLAIM=azp SUBJECT_CLAIM=oid ALLOW_NO_SUBJECT=on ALLOW_ID_TOKEN_CLAIMS=on INSECURE_HTTP=on", ""},
+		{"INSECURE_NO_AUDIENCE=off ALLOW_NO_SUBJECT=off ALLOW_ID_TOKEN_CLAIMS=off INSECURE_HTTP=off SUBJECT_CLAIM=sub ISSUER=https://a.test,https://b.test", ""},
+		{"INSECURE_NO_AUDIENCE=on AUDIENCE=", ""},
+		{"INSECURE_NO_AUDIENCE=on AUDIENCE= ISSUER=", ""},
+		{"INSECURE_NO_AUDIENCE=on", "INSECURE_NO_AUDIENCE"},
+		{"INSECURE_NO_AUDIENCE=on ISSUER=", "INSECURE_NO_AUDIENCE"},
+		{"INSECURE_NO_AUDIENCE=on AUDIENCE= AUDIENCE_CLAIM=azp", "INSECURE_NO_AUDIENCE"},
+		{"INSECURE_NO_AUDIENCE=yes AUDIENCE=", "AUDIENCE INSECURE_NO_AUDIENCE"},
+		{"INSECURE_NO_AUDIENCE=off AUDIENCE=", "AUDIENCE"},
+		{"ALLOW_NO_SUBJECT=true ALLOW_ID_TOKEN_CLAIMS=ON INSECURE_HTTP=1", "ALLOW_ID_TOKEN_CLAIMS ALLOW_NO_SUBJECT INSECURE_HTTP"},
+		{"AUDIENCE_CLAIM=aud", "AUDIENCE_CLAIM"},
+		{"AUDIENCE_CLAIM=client_id AUDIENCE=", "AUDIENCE"},
+		{"AUDIENCE_CLAIM=client_id AUDIENCE= ISSUER=", ""},
+		{"SUBJECT_CLAIM=iss", "SUBJECT_CLAIM"},
+		{"SUBJECT_CLAIM=a\"b", "SUBJECT_CLAIM"},
+		{"ALTERNATES=https://issuer.test", "ALTERNATES"},
+		{"ALTERNATES=https://a.test,,", "ALTERNATES"},
+		{"ISSUER=https://a.test,https://b.test AUDIENCE= ALTERNATES=https://c.test INSECURE_NO_AUDIENCE=on SUBJECT_CLAIM=oid ALLOW_NO_SUBJECT=on ALLOW_ID_TOKEN_CLAIMS=on",
+			"ALLOW_ID_TOKEN_CLAIMS ALLOW_NO_SUBJECT ALTERNATES INSECURE_NO_AUDIENCE SUBJECT_CLAIM"},
+		{"ISSUER=https://a.test,https://b.test AUDIENCE_CLAIM=azp INSECURE_HTTP=on", "AUDIENCE_CLAIM"},
+		{"ISSUER=http://a.test,http://b.test INSECURE_HTTP=on", ""},
+		{"ISSUER=http://issuer.test INSECURE_HTTP=on INTROSPECTION=always CLIENT_ID=x CLIENT_SECRET=y", ""},
+		{"INTROSPECTION=fallback CLIENT_ID=x CLIENT_SECRET=y INTROSPECTION_URL=http://issuer.test/x JWKS_URL=http://issuer.test/x INSECURE_HTTP=on", ""},
+		{"JWKS_URL=http://issuer.test/x", "JWKS_URL"},
 		{"AUDIENCE= LEEWAY=soon FRAMEWORK=rails TOKEN_TYPE=banana DPOP=perhaps INTROSPECTION=sometimes ALGORITHMS=none RESOURCE=x", "ALGORITHMS AUDIENCE CLIENT_ID DPOP FRAMEWORK INTROSPECTION LEEWAY RESOURCE TOKEN_TYPE"},
 	} {
 		env := map[string]string{}
@@ -266,11 +294,9 @@ func TestFaults(t *testing.T) {
 		for _, l := range lines {
 			name, _, found := strings.Cut(l, ": ")
 			if !found || strings.Contains(l, "\n") {
-				t.Errorf("%s: %q is no line that begins with a variable", c.changes, l)
+				t.Errorf("%s: %q is not a line that begins with a variable", c.changes, l)
 			}
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
+			names = append(names, name)
 		}
 		slices.Sort(names)
 		if got := strings.Join(names, " "); got != c.want {
@@ -279,20 +305,23 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestProgram runs the program as a new user does: no environment, one token
-// out of its output, SIGTERM.
+// TestProgram runs the program as a new user does: no environment, the first
+// token out of its output, SIGTERM. Each line of settings has to do as well.
 func TestProgram(t *testing.T) {
 	if os.Getenv("BEARERKIT_RUN_MAIN") != "" {
 		main()
 	}
-	command := func(env ...string) *exec.Cmd {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestProgram$")
-		cmd.Env = append([]string{"BEARERKIT_RUN_MAIN=1", "ADDR=127.0.0.1:0"}, env...)
-		return cmd
-	}
-	for framework := range frameworks {
-		t.Run(framework, func(t *testing.T) {
-			cmd := command("FRAMEWORK=" + framework)
+	for _, settings := range []string{
+		"FRAMEWORK=nethttp", "FRAMEWORK=chi", "FRAMEWORK=gin", "FRAMEWORK=echo",
+		"AUDIENCE=a,b USERS=u,v ALGORITHMS=RS256 LEEWAY=0 TOKEN_TYPE=at+jwt RESOURCE=https://api.test",
+		"INTROSPECTION=always CLIENT_ID=id CLIENT_SECRET=secret CLIENT_AUTH=post",
+		"AUDIENCE_CLAIM=client_id SUBJECT_CLAIM=username USERS=u ALTERNATES=https://a.test",
+		"AUDIENCE_CLAIM=client_id AUDIENCE=c INTROSPECTION=always CLIENT_ID=id CLIENT_SECRET=secret",
+		"INSECURE_NO_AUDIENCE=on ALLOW_NO_SUBJECT=on ALLOW_ID_TOKEN_CLAIMS=on INSECURE_HTTP=on",
+	} {
+		t.Run(settings, func(t *testing.T) {
+			t.Parallel()
+			cmd := command("ADDR=127.0.0.1:0 " + settings)
 			stdout, _ := cmd.StdoutPipe()
 			stderr, _ := cmd.StderrPipe()
 			if err := cmd.Start(); err != nil {
@@ -309,15 +338,10 @@ func TestProgram(t *testing.T) {
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			done := make(chan error, 1)
-			go func() { done <- cmd.Wait() }()
-			select {
-			case err := <-done:
-				if err != nil {
-					t.Errorf("SIGTERM: %v", err)
-				}
-			case <-time.After(5 * time.Second):
-				t.Error("still running 5 s after SIGTERM")
+			stuck := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+			defer stuck.Stop()
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("SIGTERM: %v", err)
 			}
 		})
 	}
@@ -325,18 +349,76 @@ func TestProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
-	for _, addr := range []string{taken.Addr().String(), "127.0.0.1:99999", "nonsense"} {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestProgram$")
-		cmd.Env = []string{"BEARERKIT_RUN_MAIN=1", "ADDR=" + addr, "LEEWAY=soon"}
-		out, err := cmd.CombinedOutput()
-		cancel()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !regexp.MustCompile(`(?m)^ADDR: `).Match(out) || !regexp.MustCompile(`(?m)^LEEWAY: `).Match(out) {
-			t.Errorf("ADDR=%s: %v: %s", addr, err, out)
-		}
+	t.Cleanup(func() { taken.Close() })
+	for _, addr := range []string{taken.Addr().String(), "127.0.0.1:99999", "nonsense", "two\nlines"} {
+		t.Run(addr, func(t *testing.T) {
+			t.Parallel()
+			cmd := command("LEEWAY=soon")
+			cmd.Env = append(cmd.Env, "ADDR="+addr)
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 2 || !regexp.MustCompile(`\ALEEWAY: .*\nADDR: .*\n\z`).Match(out) {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
 	}
+}
+
+// command runs this program with settings. It leaves at once when it ends, which
+// the race detector would delay by a second.
+func command(settings string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProgram$")
+	cmd.Env = append(strings.Fields(settings), "BEARERKIT_RUN_MAIN=1", "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
+// TestSlowStop: the program ends within five seconds even while a request waits
+// for an issuer that hangs, and a connection sends nothing.
+func TestSlowStop(t *testing.T) {
+	t.Parallel()
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	asked := make(chan struct{}, 1)
+	issuer.Fail(verifytest.Introspection, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			verifytest.Hang()(next).ServeHTTP(w, r)
+		})
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	servers := start(t, map[string]string{
+		"ISSUER": issuer.Issuer(), "AUDIENCE": issuer.Audience(),
+		"INTROSPECTION": "always", "CLIENT_ID": verifytest.ClientID, "CLIENT_SECRET": verifytest.ClientSecret,
+	})
+	status := make(chan int, 1)
+	go func() { status <- serve(ctx, ln, servers["nethttp"].Config.Handler) }()
+	silent, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		r, _ := http.NewRequest("GET", "http://"+ln.Addr().String()+"/api/protected", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.Token(nil))
+		http.DefaultTransport.RoundTrip(r)
+	}()
+	<-asked
+	began := time.Now()
+	stop()
+	if code := <-status; code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("took %v", d)
+	}
+	<-answered
 }
 
 // find reads until a line matches and returns the group.

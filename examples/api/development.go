@@ -16,7 +16,7 @@ func startDevelopmentIssuer(s *settings) *verifytest.Server {
 	if s.clientID != "" {
 		issuer.AddClient(s.clientID, s.clientSecret)
 	}
-	if s.audience == nil {
+	if s.audience == nil && !s.anyAudience {
 		s.audience = []string{issuer.Audience()}
 	}
 	return issuer
@@ -25,9 +25,15 @@ func startDevelopmentIssuer(s *settings) *verifytest.Server {
 // printHowToTry prints where issuer and API are, tokens, and lines to paste.
 func printHowToTry(issuer *verifytest.Server, s settings, addr string) {
 	claims := func(c verifytest.Claims) verifytest.Claims {
-		c["aud"], c["exp"] = s.audience[0], time.Now().Add(8*time.Hour).Unix()
-		if _, given := c["sub"]; !given && len(s.users) > 0 {
-			c["sub"] = s.users[0]
+		c["exp"] = time.Now().Add(8 * time.Hour).Unix()
+		if c[s.subjectClaim] = "user_1"; len(s.users) > 0 {
+			c[s.subjectClaim] = s.users[0]
+		}
+		if len(s.audience) > 0 {
+			c["aud"] = s.audience[0]
+		}
+		if s.audienceClaim != "" {
+			c[s.audienceClaim] = s.audience[0]
 		}
 		return c
 	}

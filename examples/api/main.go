@@ -23,21 +23,21 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx))
 }
 
 // run returns the exit status: 2 for a configuration that cannot be used, with
 // a line on standard error for each fault.
 func run(ctx context.Context) int {
-	s, faults := readSettings(os.Getenv)
+	s, bad := readSettings(os.Getenv)
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {
-		faults = append(faults, "ADDR: "+err.Error())
+		bad.add("ADDR", "%v", err)
 	}
-	if len(faults) > 0 {
-		for _, f := range faults {
-			fmt.Fprintln(os.Stderr, f)
+	if len(bad) > 0 {
+		for _, line := range bad {
+			fmt.Fprintln(os.Stderr, line)
 		}
 		return 2
 	}

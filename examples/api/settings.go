@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
@@ -29,6 +31,14 @@ type settings struct {
 	resource    string
 	users       []string // empty: every subject
 
+	alternates    []string // other names of the one issuer
+	audienceClaim string   // empty: aud alone
+	anyAudience   bool
+	subjectClaim  string
+	noSubject     bool // tokens without a subject are taken
+	idTokenClaims bool // what marks an ID token is overlooked
+	insecureHTTP  bool
+
 	introspection    string // off, fallback or always
 	introspectionURL string
 	introspectionTTL time.Duration
@@ -37,13 +47,30 @@ type settings struct {
 	clientAuth       string // basic or post
 }
 
-// readSettings reads the environment. It returns a line for every fault, which
-// begins with the name of the variable.
-func readSettings(getenv func(string) string) (settings, []string) {
-	var lines []string
-	fault := func(name, format string, args ...any) {
-		lines = append(lines, name+": "+fmt.Sprintf(format, args...))
+// faults has the lines that say what is wrong with the environment, each
+// beginning with the name of a variable.
+type faults []string
+
+func (f *faults) add(name, format string, args ...any) {
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?' // one fault is one line
+	}, fmt.Sprintf(format, args...))
+	if line := name + ": " + text; !slices.Contains(*f, line) {
+		*f = append(*f, line)
 	}
+}
+
+// about reports whether something is wrong with a variable.
+func (f faults) about(name string) bool {
+	return slices.ContainsFunc(f, func(line string) bool { return strings.HasPrefix(line, name+":") })
+}
+
+// readSettings reads the environment and says what is wrong with it.
+func readSettings(getenv func(string) string) (settings, faults) {
+	var bad faults
 	list := func(name string) []string {
 		v := getenv(name)
 		if v == "" {
@@ -54,20 +81,18 @@ func readSettings(getenv func(string) string) (settings, []string) {
 			items[i] = strings.TrimSpace(items[i])
 		}
 		if slices.Contains(items, "") {
-			fault(name, "has an empty value in its list")
+			bad.add(name, "has an empty value in its list")
 		}
 		return items
 	}
-	choice := func(name, fallback string, values ...string) string {
-		v := getenv(name)
-		if v == "" {
-			v = fallback
-		}
+	choice := func(name string, values ...string) string { // the first is the default
+		v := cmp.Or(getenv(name), values[0])
 		if !slices.Contains(values, v) {
-			fault(name, "%q is none of %s", v, strings.Join(values, ", "))
+			bad.add(name, "%q is not one of %s", v, strings.Join(values, ", "))
 		}
 		return v
 	}
+	on := func(name string) bool { return choice(name, "off", "on") == "on" }
 	duration := func(name string) time.Duration {
 		v := getenv(name)
 		if v == "" {
@@ -75,36 +100,40 @@ func readSettings(getenv func(string) string) (settings, []string) {
 		}
 		d, err := time.ParseDuration(v)
 		switch {
-		case err != nil && v == "0":
 		case err != nil:
-			fault(name, "%q is no duration such as 30s", v)
+			bad.add(name, "%q is not a duration such as 30s", v)
 		case d < 0:
-			fault(name, "%v is negative", d)
+			bad.add(name, "%v is negative", d)
 		}
 		return d
 	}
 	s := settings{
-		addr:       getenv("ADDR"),
-		framework:  choice("FRAMEWORK", "nethttp", "nethttp", "chi", "gin", "echo"),
+		addr:       cmp.Or(getenv("ADDR"), "127.0.0.1:8080"),
+		framework:  choice("FRAMEWORK", "nethttp", "chi", "gin", "echo"),
 		issuers:    list("ISSUER"),
 		audience:   list("AUDIENCE"),
 		jwksURL:    getenv("JWKS_URL"),
 		snapshot:   getenv("JWKS_SNAPSHOT"),
 		algorithms: list("ALGORITHMS"),
 		leeway:     duration("LEEWAY"),
-		rfc9068:    choice("TOKEN_TYPE", "any", "any", "at+jwt") == "at+jwt",
+		rfc9068:    choice("TOKEN_TYPE", "any", "at+jwt") == "at+jwt",
 		resource:   getenv("RESOURCE"),
 		users:      list("USERS"),
 
-		introspection:    choice("INTROSPECTION", "off", "off", "fallback", "always"),
+		alternates:    list("ALTERNATES"),
+		audienceClaim: getenv("AUDIENCE_CLAIM"),
+		anyAudience:   on("INSECURE_NO_AUDIENCE"),
+		subjectClaim:  cmp.Or(getenv("SUBJECT_CLAIM"), "sub"),
+		noSubject:     on("ALLOW_NO_SUBJECT"),
+		idTokenClaims: on("ALLOW_ID_TOKEN_CLAIMS"),
+		insecureHTTP:  on("INSECURE_HTTP"),
+
+		introspection:    choice("INTROSPECTION", "off", "fallback", "always"),
 		introspectionURL: getenv("INTROSPECTION_URL"),
 		introspectionTTL: duration("INTROSPECTION_TTL"),
 		clientID:         getenv("CLIENT_ID"),
 		clientSecret:     getenv("CLIENT_SECRET"),
-		clientAuth:       choice("CLIENT_AUTH", "basic", "basic", "post"),
-	}
-	if s.addr == "" {
-		s.addr = "127.0.0.1:8080"
+		clientAuth:       choice("CLIENT_AUTH", "basic", "post"),
 	}
 	if getenv("LEEWAY") != "" && s.leeway == 0 {
 		s.leeway = verify.NoLeeway
@@ -113,90 +142,133 @@ func readSettings(getenv func(string) string) (settings, []string) {
 		s.introspectionTTL = introspect.NoTTL
 	}
 	s.development = s.issuers == nil
-	if s.jwksURL != "" && len(s.issuers) != 1 {
-		fault("JWKS_URL", "needs ISSUER to be a single one")
+	if len(s.issuers) != 1 {
+		for _, name := range []string{"JWKS_URL", "JWKS_SNAPSHOT"} {
+			if getenv(name) != "" {
+				bad.add(name, "needs ISSUER to be a single one")
+			}
+		}
 	}
-	if s.snapshot != "" && len(s.issuers) != 1 {
-		fault("JWKS_SNAPSHOT", "needs ISSUER to be a single one")
+	if len(s.issuers) > 1 {
+		for _, v := range []struct {
+			name string
+			set  bool
+		}{
+			{"ALTERNATES", s.alternates != nil}, {"AUDIENCE_CLAIM", s.audienceClaim != ""}, {"INSECURE_NO_AUDIENCE", s.anyAudience},
+			{"SUBJECT_CLAIM", s.subjectClaim != "sub"}, {"ALLOW_NO_SUBJECT", s.noSubject}, {"ALLOW_ID_TOKEN_CLAIMS", s.idTokenClaims},
+		} {
+			if v.set {
+				bad.add(v.name, "is about one issuer, and ISSUER has several")
+			}
+		}
 	}
-	readLater(getenv, fault, choice)
+	if s.anyAudience && (s.audience != nil || s.audienceClaim != "") {
+		bad.add("INSECURE_NO_AUDIENCE", "takes every audience: AUDIENCE and AUDIENCE_CLAIM must be unset")
+	}
+	readLater(getenv, &bad, choice)
+	s.validate(&bad)
+	return s, bad
+}
 
-	// What is left is the kit's to judge. It names the fields of its
-	// configuration; here they are variables.
+// readLater refuses what is not there yet, besides what would be a fault even
+// if it were.
+func readLater(getenv func(string) string, bad *faults, choice func(string, ...string) string) {
+	const notYet = "is not supported yet; leave it unset"
+	if v := choice("DPOP", "off", "optional", "required"); v == "optional" || v == "required" {
+		bad.add("DPOP", notYet)
+	}
+	if v := getenv("REDIS_URL"); v != "" && v != "off" {
+		if u, err := url.Parse(v); err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix" {
+			bad.add("REDIS_URL", "is not a redis URL")
+		} else {
+			bad.add("REDIS_URL", notYet)
+		}
+	}
+}
+
+// validate adds what the kit finds wrong with the settings. It names the fields
+// of its configuration; here they are variables.
+func (s settings) validate(bad *faults) {
 	v := s
 	if v.development {
 		v.issuers = []string{"http://127.0.0.1"} // it has no address yet
-		if v.audience == nil {
+		if v.audience == nil && !v.anyAudience {
 			v.audience = []string{"embedded"}
 		}
+	}
+	if v.anyAudience {
+		v.audience, v.audienceClaim = nil, "" // a fault that has been named
 	}
 	if v.introspection == "off" && (v.introspectionURL != "" || v.introspectionTTL != 0) {
 		// What is not used now is to be right all the same.
 		v.introspection, v.clientID, v.clientSecret = "fallback", "unused", "unused"
 	}
+	var found faults
 	for _, f := range append(verify.Faults(v.verifier().Validate()), verify.Faults(v.middleware().Validate())...) {
-		name := ""
-		switch field := f.Field[strings.IndexByte(f.Field, '.')+1:]; {
-		case strings.HasPrefix(f.Field, "Metadata."):
-			name = "RESOURCE"
-		case field == "Audience":
-			name = "AUDIENCE"
-		case field == "Algorithms":
-			name = "ALGORITHMS"
-		case field == "Leeway":
-			name = "LEEWAY"
-		case strings.HasSuffix(f.Field, "Keys.Snapshot"):
-			name = "JWKS_SNAPSHOT"
-		case strings.HasSuffix(f.Field, "Introspection.TTL"):
-			name = "INTROSPECTION_TTL"
-		case strings.HasSuffix(f.Field, "Introspection.URL") && s.introspectionURL != "":
-			name = "INTROSPECTION_URL"
-		case strings.HasSuffix(f.Field, "Introspection.Auth") && s.clientID == "":
-			name = "CLIENT_ID"
-		case strings.HasSuffix(f.Field, "Introspection.Auth"):
-			name = "CLIENT_SECRET"
-		case strings.Contains(f.Field, "Keys") && s.jwksURL != "":
-			name = "JWKS_URL"
-		default:
-			name = "ISSUER"
-		}
-		if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, name+":") }) {
-			fault(name, "%s", f.Problem)
+		if name := s.variable(f.Field); !bad.about(name) {
+			found.add(name, "%s", strings.ReplaceAll(f.Problem, "InsecureHTTP", "INSECURE_HTTP=on"))
 		}
 	}
-	return s, lines
+	*bad = append(*bad, found...)
 }
 
-// readLater refuses what is not there yet, besides what would be a fault even
-// if it were.
-func readLater(getenv func(string) string, fault func(string, string, ...any), choice func(string, string, ...string) string) {
-	const notYet = "is not supported yet; leave it unset"
-	if v := choice("DPOP", "off", "off", "optional", "required"); v == "optional" || v == "required" {
-		fault("DPOP", notYet)
+// variable returns the variable that a field of the kit's configuration comes
+// from.
+func (s settings) variable(field string) string {
+	_, name, ofIssuer := strings.Cut(field, ".")
+	if !ofIssuer {
+		name = field
 	}
-	if v := getenv("REDIS_URL"); v != "" && v != "off" {
-		if u, err := url.Parse(v); err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix" {
-			fault("REDIS_URL", "is no redis URL")
-		} else {
-			fault("REDIS_URL", notYet)
-		}
+	switch {
+	case strings.HasPrefix(field, "Metadata."):
+		return "RESOURCE"
+	case name == "Audience":
+		return "AUDIENCE"
+	case name == "Algorithms":
+		return "ALGORITHMS"
+	case name == "Leeway":
+		return "LEEWAY"
+	case name == "AudienceClaim":
+		return "AUDIENCE_CLAIM"
+	case name == "SubjectClaim":
+		return "SUBJECT_CLAIM"
+	case strings.HasPrefix(name, "Alternates"):
+		return "ALTERNATES"
+	case name == "Keys.Snapshot":
+		return "JWKS_SNAPSHOT"
+	case name == "Introspection.TTL":
+		return "INTROSPECTION_TTL"
+	case name == "Introspection.URL" && s.introspectionURL != "":
+		return "INTROSPECTION_URL"
+	case name == "Introspection.Auth" && s.clientID == "":
+		return "CLIENT_ID"
+	case name == "Introspection.Auth":
+		return "CLIENT_SECRET"
+	case strings.HasPrefix(name, "Keys.") && s.jwksURL != "":
+		return "JWKS_URL"
 	}
+	return "ISSUER"
 }
 
 // verifier is the kit's configuration of the core.
 func (s settings) verifier() verify.Config {
 	c := verify.Config{Algorithms: s.algorithms, Leeway: s.leeway, RFC9068: s.rfc9068}
 	for i, issuer := range s.issuers {
-		keys := jwks.New(jwks.Config{URL: s.jwksURL, Snapshot: s.snapshot})
+		keys := jwks.New(jwks.Config{URL: s.jwksURL, Snapshot: s.snapshot, InsecureHTTP: s.insecureHTTP})
 		c.Issuers = append(c.Issuers, verify.Issuer{
-			Issuer: issuer, Audience: s.audience, Keys: keys,
+			Issuer: issuer, Alternates: s.alternates, Keys: keys,
+			Audience: s.audience, AudienceClaim: s.audienceClaim, InsecureNoAudience: s.anyAudience,
+			SubjectClaim: s.subjectClaim, AllowNoSubject: s.noSubject,
+			// Dex and authentik need both: the audience of their access tokens
+			// is the client, as it is in ID tokens.
+			AllowIDTokenClaims: s.idTokenClaims, AllowClientAudience: s.idTokenClaims,
 			Introspection: s.introspected(i == 0),
 		})
 	}
 	return c
 }
 
-// introspected is how an issuer is asked about tokens. Those that are no JWTs
+// introspected is how an issuer is asked about tokens. Those that are not JWTs
 // are the first issuer's.
 func (s settings) introspected(first bool) *verify.Introspection {
 	if s.introspection == "off" {
@@ -208,16 +280,17 @@ func (s settings) introspected(first bool) *verify.Introspection {
 	}
 	return &verify.Introspection{
 		Introspector: introspect.New(introspect.Config{
-			URL: s.introspectionURL, TTL: s.introspectionTTL, Auth: auth(s.clientID, s.clientSecret),
+			URL: s.introspectionURL, TTL: s.introspectionTTL, Auth: auth(s.clientID, s.clientSecret), InsecureHTTP: s.insecureHTTP,
 		}),
-		Always: s.introspection == "always",
-		Opaque: first,
+		Always:             s.introspection == "always",
+		Opaque:             first,
+		InsecureNoAudience: s.anyAudience,
 	}
 }
 
 // user is the application's own idea of a user.
 type user struct {
-	ID string `json:"id"`
+	ID string `json:"id,omitempty"`
 }
 
 // middleware is the kit's configuration of the decision.
