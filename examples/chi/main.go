@@ -3,10 +3,15 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -15,14 +20,20 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
 	auth, err := middleware.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer auth.Close()
 
 	r := chi.NewRouter()
-	r.Get("/public", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello, whoever you are") })
+	r.Get("/public", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello") })
 	r.Group(func(r chi.Router) { // everything in here wants a token …
 		r.Use(chiauth.Require(auth))
 		r.Get("/hello", hello)
@@ -30,7 +41,20 @@ func main() {
 		r.With(chiauth.Require(auth, middleware.Scope("orders:read"))).Get("/orders", hello)
 	})
 
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", r))
+	// Ctrl-C and SIGTERM let the requests under way end first.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: r, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(grace)
 }
 
 func hello(w http.ResponseWriter, r *http.Request) {

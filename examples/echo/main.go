@@ -4,9 +4,14 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/labstack/echo/v5"
 
@@ -15,18 +20,37 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
 	auth, err := middleware.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer auth.Close()
 
 	e := echo.New()
-	e.GET("/public", func(c *echo.Context) error { return c.String(http.StatusOK, "hello, whoever you are\n") })
+	e.GET("/public", func(c *echo.Context) error { return c.String(http.StatusOK, "hello\n") })
 	e.GET("/hello", hello, echoauth.Require(auth))
 	e.GET("/orders", hello, echoauth.Require(auth, middleware.Scope("orders:read")))
 
-	log.Fatal(e.Start("127.0.0.1:8080"))
+	// Ctrl-C and SIGTERM let the requests under way end first.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: e, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(grace)
 }
 
 func hello(c *echo.Context) error {
