@@ -1,36 +1,28 @@
 package chaos_test
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
 var (
-	length = flag.Duration("chaos.for", 12*time.Second, "how long the chaos lasts")
-	seed   = flag.Uint64("chaos.seed", 7, "the faults' seed; 0 draws one")
+	length = flag.Duration("chaos.for", 30*time.Second, "how long the chaos of one seed lasts")
+	seed   = flag.Uint64("chaos.seed", 0, "the only seed to use; 0 uses a few that stay the same, and with -chaos.long others that are drawn")
 )
 
 // maxAge is the lifetime that the issuer advertises for its key set.
 const maxAge = 2 * time.Second
-
-// slack is for a machine with other work to do.
-const slack = 2 * time.Second
 
 // fetchTimeout is how long the kit lets one fetch take.
 const fetchTimeout = 5 * time.Second
@@ -53,6 +45,7 @@ type credential struct {
 // world is the service under test, its issuer and what is the case.
 type world struct {
 	t       *testing.T
+	ground  ground
 	issuer  *verifytest.Server
 	base    string
 	start   time.Time
@@ -75,19 +68,37 @@ type world struct {
 }
 
 func TestChaos(t *testing.T) {
-	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano())
+	seeds := []uint64{1, 2, 3, 4}
+	draw := rand.Uint64
+	if *seed != 0 {
+		seeds = []uint64{*seed}
+		draw = func() uint64 { return *seed }
+	} else if *long {
+		for range 60 {
+			seeds = append(seeds, draw())
+		}
 	}
-	r := rand.New(rand.NewPCG(*seed, 1))
-	framework := frameworks[r.IntN(len(frameworks))]
-	t.Logf("-chaos.seed=%d -chaos.for=%v on %s", *seed, *length, framework)
+	for _, seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { chaos(t, bubble, seed) })
+		})
+	}
+	if *long {
+		for _, framework := range frameworks {
+			t.Run(framework, func(t *testing.T) { chaos(t, ground(framework), draw()) })
+		}
+	}
+}
 
-	w := &world{t: t, issuer: verifytest.NewServer(), start: time.Now()}
-	defer w.issuer.Close()
+func chaos(t *testing.T, g ground, seed uint64) {
+	t.Logf("-chaos.seed=%d -chaos.for=%v", seed, *length)
+	r := rand.New(rand.NewPCG(seed, 1))
+	w := &world{t: t, ground: g, issuer: g.issuer(t), start: time.Now()}
 	w.issuer.SetHeader(verifytest.JWKS, "Cache-Control", fmt.Sprintf("max-age=%d", int(maxAge/time.Second)))
 	w.publish(w.issuer.Rotate())
 	w.issuer.SetKeys(w.current.key)
-	w.base = run(t, framework, []*verifytest.Server{w.issuer})
+	w.base = g.api(t, []*verifytest.Server{w.issuer})
 	w.prepareHostile()
 	if status := w.call(w.current.token); status != 200 {
 		t.Fatalf("before anything happened: %d", status)
@@ -115,80 +126,7 @@ func TestChaos(t *testing.T) {
 	})
 }
 
-// program is the example API, built.
-var program string
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "chaos")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		program = filepath.Join(dir, "api")
-		build := exec.Command("go", "build", "-o", program, "./examples/api")
-		build.Dir = "../.."
-		if out, err := build.CombinedOutput(); err != nil {
-			log.Fatalf("%v\n%s", err, out)
-		}
-		return m.Run()
-	}())
-}
-
-// frameworks are those that the example API runs on.
-var frameworks = []string{"nethttp", "chi", "gin", "echo"}
-
-// run starts the example API for some issuers and returns its address.
-func run(t *testing.T, framework string, issuers []*verifytest.Server, env ...string) string {
-	t.Helper()
-	var names []string
-	for _, is := range issuers {
-		names = append(names, is.Issuer())
-	}
-	cmd := exec.Command(program)
-	cmd.Env = append([]string{"ADDR=127.0.0.1:0", "FRAMEWORK=" + framework, "ISSUER=" + strings.Join(names, ","), "AUDIENCE=" + issuers[0].Audience()}, env...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	lines := bufio.NewScanner(stderr)
-	re := regexp.MustCompile(`listening on (http://\S+)`)
-	for lines.Scan() {
-		if m := re.FindStringSubmatch(lines.Text()); m != nil {
-			go io.Copy(io.Discard, stderr)
-			return m[1]
-		}
-	}
-	t.Fatal("the API does not listen")
-	return ""
-}
-
-var client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
-
-// call returns the status of a call with a token, 0 if there was no answer.
-func (w *world) call(token string) int {
-	return call(w.base, token)
-}
-
-func call(base, token string) int {
-	req, err := http.NewRequest("GET", base+"/api/protected", nil)
-	if err != nil {
-		return 0
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0
-	}
-	io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
-	return resp.StatusCode
-}
+func (w *world) call(token string) int { return call(w.base, token) }
 
 func (w *world) count(kind string, status int) {
 	n, _ := w.answers.LoadOrStore(fmt.Sprint(kind, ": ", status), new(atomic.Int64))
@@ -227,7 +165,7 @@ func (w *world) spend() (affordable bool) {
 	defer w.mu.Unlock()
 	within := func(d time.Duration) (n int) {
 		for _, t := range w.spent {
-			if time.Since(t) <= d+slack {
+			if time.Since(t) <= d+w.ground.slack() {
 				n++
 			}
 		}
@@ -260,14 +198,14 @@ func (w *world) honest(stop chan struct{}) {
 		case known:
 			w.broken("a good token under a known key got %d", status)
 		case status == 503:
-			if well && sent.Sub(since) > 3*time.Second+slack {
+			if well && sent.Sub(since) > 3*time.Second+w.ground.slack() {
 				w.broken("503 though the issuer has been well for %v", sent.Sub(since))
 			}
 		case status == 401 && !c.prompt:
-			if d := sent.Sub(later(c.published, since)); well && d > maxAge+2*time.Second+slack {
+			if d := sent.Sub(later(c.published, since)); well && d > maxAge+2*time.Second+w.ground.slack() {
 				w.broken("a new key is not noticed after %v", d)
 			}
-		case status == 401 && c.sameKid && (!well || sent.Sub(since) < 3*time.Second+slack):
+		case status == 401 && c.sameKid && (!well || sent.Sub(since) < 3*time.Second+w.ground.slack()):
 			// The token was judged by the material that is known. The next
 			// refresh tells.
 		default:

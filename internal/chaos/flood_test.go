@@ -27,7 +27,7 @@ func flood(t *testing.T, framework string) {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()
 	issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=3600")
-	w := &world{t: t, issuer: issuer, base: run(t, framework, []*verifytest.Server{issuer}), start: time.Now()}
+	w := &world{t: t, ground: ground(framework), issuer: issuer, base: run(t, framework, []*verifytest.Server{issuer}), start: time.Now()}
 	tok := issuer.Token(nil)
 	if status := w.call(tok); status != 200 {
 		t.Fatalf("before the flood: %d", status)

@@ -56,57 +56,53 @@ func (l *load) end(t *testing.T) {
 // to ES256. No good token is refused, and what a withdrawn key has signed is
 // dead within the advertised lifetime and a second.
 func TestRotation(t *testing.T) {
-	for _, framework := range frameworks {
-		t.Run(framework, func(t *testing.T) {
-			t.Parallel()
-			issuer := verifytest.NewServer()
-			defer issuer.Close()
-			const lifetime = 2 * time.Second
-			issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=2")
-			first := verifytest.NewKey("RS256")
-			issuer.SetKeys(first)
-			base := run(t, framework, []*verifytest.Server{issuer})
-			mint := func(k *verifytest.Key) string { return issuer.Token(nil, verifytest.WithKey(k)) }
-			l := startLoad(t, base, mint(first))
-			rotate := func(k *verifytest.Key, keep ...*verifytest.Key) {
-				issuer.SetKeys(append(keep, k)...)
-				l.use(mint(k))
+	everywhere(t, func(t *testing.T, g ground) {
+		issuer := g.issuer(t)
+		const lifetime = 2 * time.Second
+		issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=2")
+		first := verifytest.NewKey("RS256")
+		issuer.SetKeys(first)
+		base := g.api(t, []*verifytest.Server{issuer})
+		mint := func(k *verifytest.Key) string { return issuer.Token(nil, verifytest.WithKey(k)) }
+		l := startLoad(t, base, mint(first))
+		rotate := func(k *verifytest.Key, keep ...*verifytest.Key) {
+			issuer.SetKeys(append(keep, k)...)
+			l.use(mint(k))
+		}
+		dies := func(what string, k *verifytest.Key, withdrawn time.Time) {
+			t.Helper()
+			old := mint(k)
+			status := 0
+			for status != 401 && time.Since(withdrawn) < lifetime+time.Second {
+				status = call(base, old)
+				time.Sleep(20 * time.Millisecond)
 			}
-			dies := func(what string, k *verifytest.Key, withdrawn time.Time) {
-				t.Helper()
-				old := mint(k)
-				status := 0
-				for status != 401 && time.Since(withdrawn) < lifetime+time.Second {
-					status = call(base, old)
-					time.Sleep(20 * time.Millisecond)
-				}
-				if status = call(base, old); status != 401 {
-					t.Errorf("%s: the withdrawn key's token got %d after %v", what, status, time.Since(withdrawn))
-				}
+			if status = call(base, old); status != 401 {
+				t.Errorf("%s: the withdrawn key's token got %d after %v", what, status, time.Since(withdrawn))
 			}
-			time.Sleep(300 * time.Millisecond)
+		}
+		time.Sleep(300 * time.Millisecond)
 
-			second := verifytest.NewKey("RS256")
-			began := time.Now()
-			rotate(second, first)
-			time.Sleep(300 * time.Millisecond)
-			issuer.SetKeys(second)
-			dies("withdrawn later", first, time.Now())
+		second := verifytest.NewKey("RS256")
+		began := time.Now()
+		rotate(second, first)
+		time.Sleep(300 * time.Millisecond)
+		issuer.SetKeys(second)
+		dies("withdrawn later", first, time.Now())
 
-			third := verifytest.NewKey("RS256")
-			third.ID = second.ID
-			rotate(third)
-			dies("the same kid", second, time.Now())
+		third := verifytest.NewKey("RS256")
+		third.ID = second.ID
+		rotate(third)
+		dies("the same kid", second, time.Now())
 
-			// Two rotations have used up the budget of two. One more fetch
-			// comes ten seconds after the first.
-			time.Sleep(time.Until(began.Add(10*time.Second + 100*time.Millisecond)))
-			fourth := verifytest.NewKey("ES256")
-			rotate(fourth, third)
-			time.Sleep(300 * time.Millisecond)
-			issuer.SetKeys(fourth)
-			dies("another algorithm", third, time.Now())
-			l.end(t)
-		})
-	}
+		// Two rotations have used up the budget of two. One more fetch
+		// comes ten seconds after the first.
+		time.Sleep(time.Until(began.Add(10*time.Second + 100*time.Millisecond)))
+		fourth := verifytest.NewKey("ES256")
+		rotate(fourth, third)
+		time.Sleep(300 * time.Millisecond)
+		issuer.SetKeys(fourth)
+		dies("another algorithm", third, time.Now())
+		l.end(t)
+	})
 }
