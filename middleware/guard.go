@@ -67,16 +67,12 @@ func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refu
 	if failed != nil && failed.status == http.StatusServiceUnavailable && hungUp(r.Context()) {
 		failed = canceled.with(failed.cause)
 	}
-	var f *Refusal
-	if failed != nil {
-		f = g.refuse(failed)
-	}
 	admitted := r
 	d := Decision{Outcome: Allowed, Status: http.StatusOK, Route: route, Nested: earlier != nil && earlier.counted}
 	switch {
-	case f != nil:
-		d.Outcome, d.Reason, d.Status = Refused, f.Reason, f.Status
-		if f.Status == statusCanceled {
+	case failed != nil:
+		d.Outcome, d.Reason, d.Status = Refused, failed.reason, failed.status
+		if failed.status == statusCanceled {
 			d.Outcome = Canceled
 		}
 	case id == nil:
@@ -86,16 +82,16 @@ func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refu
 		admitted = r.WithContext(id)
 	}
 	d.Duration = time.Since(start)
-	g.auth.report(r.Context(), d, f, id)
+	g.auth.report(r.Context(), d, failed, id)
 	if rec := recordIn(r.Context()); rec != nil {
 		ctx := admitted.Context()
-		if f != nil && id != nil {
+		if failed != nil && id != nil {
 			ctx = id
 		}
 		rec.set(d, ctx)
 	}
-	if f != nil {
-		return nil, f
+	if failed != nil {
+		return nil, g.refuse(failed)
 	}
 	return admitted, nil
 }
@@ -237,4 +233,4 @@ const statusCanceled = 499
 
 // canceled is the failure of whatever could not be found out for a client that
 // has gone: this service is not to blame.
-var canceled = &failure{statusCanceled, codeCanceled, "the client did not wait for the answer", reasonCanceled, nil}
+var canceled = &failure{statusCanceled, codeCanceled, "the client did not wait for the answer", reasonCanceled, nil, nil}

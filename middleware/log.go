@@ -15,7 +15,7 @@ import (
 )
 
 // report logs a refusal and tells the observer.
-func (a *Auth) report(ctx context.Context, d Decision, f *Refusal, id *identity) {
+func (a *Auth) report(ctx context.Context, d Decision, f *failure, id *identity) {
 	if a.config.Observer != nil && (f != nil || !d.Nested) {
 		a.config.Observer.Observe(ctx, d)
 	}
@@ -41,7 +41,7 @@ func (a *Auth) report(ctx context.Context, d Decision, f *Refusal, id *identity)
 	switch {
 	case d.Outcome == Canceled:
 		message = "request canceled"
-	case f.Status == http.StatusServiceUnavailable:
+	case f.status == http.StatusServiceUnavailable:
 		message = "request could not be decided"
 	}
 	attrs := make([]slog.Attr, 0, 12)
@@ -50,23 +50,26 @@ func (a *Auth) report(ctx context.Context, d Decision, f *Refusal, id *identity)
 			attrs = append(attrs, slog.String(name, value))
 		}
 	}
-	add("reason", f.Reason)
-	attrs = append(attrs, slog.Int("status", f.Status))
+	add("reason", f.reason)
+	attrs = append(attrs, slog.Int("status", f.status))
 	add("route", d.Route)
 	if id != nil && id.token != nil { // it has verified
 		add("issuer", printable(id.token.Issuer))
 		add("subject", printable(id.token.Subject))
 		add("client", printable(id.token.ClientID))
+		if f.missing != nil {
+			add("missing", f.missing(id.token))
+		}
 	}
 	var e *verify.Error
-	if errors.As(f.Err, &e) {
+	if errors.As(f.cause, &e) {
 		add("expected", e.Expected())
 		add("received", e.Received())
 	}
-	if f.Err != nil {
-		add("error", f.Err.Error())
+	if f.cause != nil {
+		add("error", f.cause.Error())
 	} else {
-		add("description", f.Description)
+		add("description", f.description)
 	}
 	if held > 0 {
 		attrs = append(attrs, slog.Int("suppressed", held))
@@ -78,8 +81,8 @@ func (a *Auth) report(ctx context.Context, d Decision, f *Refusal, id *identity)
 // service or of its client is a warning. A token that has expired, or was
 // revoked, is everyday traffic, unless no other token has passed lately: then a
 // clock may be wrong, or the authorization server.
-func (a *Auth) level(f *Refusal, now time.Time) slog.Level {
-	switch f.Reason {
+func (a *Auth) level(f *failure, now time.Time) slog.Level {
+	switch f.reason {
 	case reasonNoCredentials, reasonCanceled:
 		return slog.LevelDebug
 	case reasonUserUnavailable, reasonRequirementUnavailable, reasonCheckUnavailable:
@@ -100,12 +103,12 @@ type cause struct {
 }
 
 // causeOf allocates nothing, because it is asked about every refusal.
-func causeOf(f *Refusal, d Decision) cause {
-	c := cause{reason: f.Reason}
-	if e, ok := f.Err.(*verify.Error); ok {
+func causeOf(f *failure, d Decision) cause {
+	c := cause{reason: f.reason}
+	if e, ok := f.cause.(*verify.Error); ok {
 		c.part = e.Part
 	}
-	if f.Status == http.StatusForbidden || f.Code == codeStepUp {
+	if f.status == http.StatusForbidden || f.code == codeStepUp {
 		c.route = d.Route
 	}
 	return c

@@ -228,3 +228,47 @@ func readAll(resp *http.Response) (string, error) {
 	b, err := io.ReadAll(resp.Body)
 	return string(b), err
 }
+
+// A 403 says who lacks what, and where.
+func TestLogSaysWhatIsMissing(t *testing.T) {
+	var log bytes.Buffer
+	issuer, quiet := newClocked(t, 0)
+	auth := must(middleware.New(quiet.Verifier(), middleware.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+	authTime := time.Now().Add(-time.Hour).Truncate(time.Second)
+	token := issuer.Token(verifytest.Claims{
+		"sub": "user_7", "client_id": "client_7", "scope": "a b", "permissions": []string{"p"}, "org_id": "org_1", "auth_time": authTime,
+	})
+	for name, c := range map[string]struct {
+		requirement middleware.Requirement
+		missing     string
+	}{
+		"scope":            {middleware.Scope("a", "c", "d"), `scope \"c\", \"d\"`},
+		"any scope":        {middleware.AnyScope("c", "d"), `scope \"c\" or \"d\"`},
+		"permission":       {middleware.Permission("p", "q"), `permission \"q\"`},
+		"any permission":   {middleware.AnyPermission("q", "r"), `permission \"q\" or \"r\"`},
+		"organization":     {middleware.Organization("org_2"), `organization \"org_2\"`},
+		"acr":              {middleware.ACR("mfa", "hwk"), `acr \"mfa\" or \"hwk\"`},
+		"max age":          {middleware.MaxAge(time.Minute), "auth_time within 1m0s, not " + authTime.UTC().Format(time.RFC3339)},
+		"inside of All":    {middleware.All(middleware.User(), middleware.Scope("c")), `scope \"c\"`},
+		"the first of Any": {middleware.Any(middleware.Scope("c"), middleware.Organization("org_2")), `scope \"c\"`},
+	} {
+		log.Reset()
+		r := request(token)
+		r.Pattern = "GET /" + name
+		if resp := refused(auth.Require(c.requirement), r); resp == nil {
+			t.Fatalf("%s: admitted", name)
+		}
+		for _, want := range []string{"level=WARN", `route="GET /` + name + `"`, "issuer=https://issuer.example", "subject=user_7", "client=client_7", `missing="` + c.missing + `"`} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%s: the log lacks %s: %s", name, want, &log)
+			}
+		}
+	}
+	// A subject is the issuer's text, not the log's.
+	log.Reset()
+	long := strings.Repeat("x", 1000)
+	refused(auth.Require(middleware.User(), middleware.Scope("z")), request(issuer.Token(verifytest.Claims{"sub": "a\nlevel=ERROR\u202e" + long})))
+	if text := log.String(); strings.Count(text, "\n") != 1 || strings.Contains(text, "\u202e") || strings.Contains(text, strings.Repeat("x", 101)) {
+		t.Errorf("%s", text)
+	}
+}

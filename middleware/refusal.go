@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ type Refusal struct {
 	Status      int           // 400, 401, 403 or 503; 499 if the client has gone
 	Code        string        // the error code, as in the body
 	Description string        // which check failed, in a sentence
-	Challenge   string        // the WWW-Authenticate field; empty if there is none
+	Challenges  []string      // the WWW-Authenticate fields; none for a 403 that no other token would mend, and for a 503
 	RetryAfter  time.Duration // how long to wait before another try; 0 if waiting does not help
 	// Reason names what happened in one word, out of a closed set: those of
 	// [verify.Reason] and "no_credentials", "credentials", "no_user",
@@ -79,8 +80,10 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
-	if f.Challenge != "" {
-		h.Set("WWW-Authenticate", f.Challenge)
+	for _, c := range f.Challenges {
+		if !slices.Contains(h.Values("WWW-Authenticate"), c) { // beside those of other layers
+			h.Add("WWW-Authenticate", c)
+		}
 	}
 	if f.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
@@ -144,6 +147,7 @@ type failure struct {
 	description string
 	reason      string
 	cause       error
+	missing     func(*verify.Token) string // what a good token lacks, for the log; nil: nothing that has a name
 }
 
 // with returns the failure with a cause.
@@ -153,8 +157,15 @@ func (f *failure) with(cause error) *failure {
 	return &g
 }
 
+// naming returns the failure with what the log says is missing.
+func (f *failure) naming(missing func(*verify.Token) string) *failure {
+	g := *f
+	g.missing = missing
+	return &g
+}
+
 var (
-	noCredentials = &failure{http.StatusUnauthorized, codeUnauthorized, "a bearer token is required", reasonNoCredentials, nil}
+	noCredentials = &failure{http.StatusUnauthorized, codeUnauthorized, "a bearer token is required", reasonNoCredentials, nil, nil}
 	noUser        = badToken("the token's subject is not a user", reasonNoUser)
 	userDenied    = forbidden("the user is not admitted", reasonUserDenied)
 
@@ -163,23 +174,23 @@ var (
 )
 
 func malformedRequest(description string) *failure {
-	return &failure{http.StatusBadRequest, codeInvalidRequest, description, reasonCredentials, nil}
+	return &failure{http.StatusBadRequest, codeInvalidRequest, description, reasonCredentials, nil, nil}
 }
 
 func badToken(description, reason string) *failure {
-	return &failure{http.StatusUnauthorized, codeInvalidToken, description, reason, nil}
+	return &failure{http.StatusUnauthorized, codeInvalidToken, description, reason, nil, nil}
 }
 
 func forbidden(description, reason string) *failure {
-	return &failure{http.StatusForbidden, codeDenied, description, reason, nil}
+	return &failure{http.StatusForbidden, codeDenied, description, reason, nil, nil}
 }
 
 func stepUp(description, reason string) *failure {
-	return &failure{http.StatusUnauthorized, codeStepUp, description, reason, nil}
+	return &failure{http.StatusUnauthorized, codeStepUp, description, reason, nil, nil}
 }
 
 func unavailable(description, reason string) *failure {
-	return &failure{http.StatusServiceUnavailable, codeUnavailable, description, reason, nil}
+	return &failure{http.StatusServiceUnavailable, codeUnavailable, description, reason, nil, nil}
 }
 
 // refusedToken is the failure of a token that the verifier did not accept.
@@ -211,7 +222,7 @@ func (g *Guard) refuse(f *failure) *Refusal {
 		// RFC 6750 has no code for what a token with another scope would not
 		// mend either, so there is nothing to challenge for.
 	default:
-		r.Challenge = g.challenge(f)
+		r.Challenges = []string{g.challenge(f)}
 	}
 	return r
 }

@@ -55,7 +55,7 @@ func (q requirement) tell(a *ask) {
 }
 
 var (
-	lacksScope        = &failure{http.StatusForbidden, codeScope, "the token lacks a scope that is required", reasonScope, nil}
+	lacksScope        = &failure{http.StatusForbidden, codeScope, "the token lacks a scope that is required", reasonScope, nil, nil}
 	lacksPermission   = forbidden("the token lacks a permission that is required", reasonPermission)
 	wrongOrganization = forbidden("the token is for another organization", reasonOrganization)
 	notUser           = forbidden("only users are admitted", reasonNotUser)
@@ -80,11 +80,12 @@ func onToken(no *failure, met func(*verify.Token) bool) Requirement {
 // (RFC 6750 sections 3 and 3.1).
 func Scope(all ...string) Requirement {
 	all = checkScopes("Scope", all)
+	no := lacksScope.naming(func(t *verify.Token) string { return "scope " + lacking(all, t.HasScope) })
 	return requirement{
 		test: func(s *state) *failure {
 			for _, scope := range all {
 				if !s.token.HasScope(scope) {
-					return lacksScope
+					return no
 				}
 			}
 			return nil
@@ -97,12 +98,13 @@ func Scope(all ...string) Requirement {
 // asks for the first of them: name the one that grants least first.
 func AnyScope(any ...string) Requirement {
 	any = checkScopes("AnyScope", notEmpty("AnyScope", any))
+	no := lacksScope.naming(func(*verify.Token) string { return "scope " + oneOf(any) })
 	return requirement{
 		test: func(s *state) *failure {
 			if slices.ContainsFunc(any, s.token.HasScope) {
 				return nil
 			}
-			return lacksScope
+			return no
 		},
 		ask: func(a *ask) { a.add(any[0]) },
 	}
@@ -120,7 +122,8 @@ func (a *ask) add(scopes ...string) {
 // claim; without any there is no requirement. Unmet: 403.
 func Permission(all ...string) Requirement {
 	all = checkValues("Permission", all)
-	return onToken(lacksPermission, func(t *verify.Token) bool {
+	no := lacksPermission.naming(func(t *verify.Token) string { return "permission " + lacking(all, t.HasPermission) })
+	return onToken(no, func(t *verify.Token) bool {
 		return !slices.ContainsFunc(all, func(p string) bool { return !t.HasPermission(p) })
 	})
 }
@@ -128,14 +131,16 @@ func Permission(all ...string) Requirement {
 // AnyPermission requires one of the permissions. Unmet: 403.
 func AnyPermission(any ...string) Requirement {
 	any = checkValues("AnyPermission", notEmpty("AnyPermission", any))
-	return onToken(lacksPermission, func(t *verify.Token) bool { return slices.ContainsFunc(any, t.HasPermission) })
+	no := lacksPermission.naming(func(*verify.Token) string { return "permission " + oneOf(any) })
+	return onToken(no, func(t *verify.Token) bool { return slices.ContainsFunc(any, t.HasPermission) })
 }
 
 // Organization requires the token's "org_id" to be one of the given. Unmet:
 // 403.
 func Organization(any ...string) Requirement {
 	any = checkValues("Organization", notEmpty("Organization", any))
-	return onToken(wrongOrganization, func(t *verify.Token) bool { return slices.Contains(any, t.OrganizationID) })
+	no := wrongOrganization.naming(func(*verify.Token) string { return "organization " + oneOf(any) })
+	return onToken(no, func(t *verify.Token) bool { return slices.Contains(any, t.OrganizationID) })
 }
 
 // User requires a token of a user: it has a subject, and was not issued to a
@@ -157,13 +162,19 @@ func MaxAge(d time.Duration) Requirement {
 	if d < time.Second || d%time.Second != 0 {
 		panic("middleware: MaxAge of " + d.String() + " is not a positive number of seconds")
 	}
+	no := tooOld.naming(func(t *verify.Token) string {
+		if t.AuthTime.IsZero() {
+			return "auth_time"
+		}
+		return "auth_time within " + d.String() + ", not " + t.AuthTime.UTC().Format(time.RFC3339)
+	})
 	return requirement{
 		test: func(s *state) *failure {
 			age := s.auth.verifier.Now().Sub(s.token.AuthTime)
 			// A future authentication, by more than the clocks may differ,
 			// does not prove a recent one.
 			if s.token.AuthTime.IsZero() || age > d || age < -s.auth.verifier.Leeway() {
-				return tooOld
+				return no
 			}
 			return nil
 		},
@@ -185,12 +196,13 @@ func ACR(any ...string) Requirement {
 			panic("middleware: ACR of " + strconv.Quote(v) + ", which cannot stand in a challenge")
 		}
 	}
+	no := tooWeak.naming(func(*verify.Token) string { return "acr " + oneOf(any) })
 	return requirement{
 		test: func(s *state) *failure {
 			if slices.Contains(any, s.token.ACR) {
 				return nil
 			}
-			return tooWeak
+			return no
 		},
 		ask: func(a *ask) {
 			for _, v := range any {
@@ -266,6 +278,24 @@ func Any(any ...Requirement) Requirement {
 			}
 		},
 	}
+}
+
+// lacking writes those of a list that a token does not have.
+func lacking(list []string, has func(string) bool) string {
+	return quoted(slices.DeleteFunc(slices.Clone(list), has), ", ")
+}
+
+func oneOf(list []string) string { return quoted(list, " or ") }
+
+func quoted(list []string, sep string) string {
+	var b strings.Builder
+	for i, s := range list {
+		if i > 0 {
+			b.WriteString(sep)
+		}
+		b.WriteString(strconv.Quote(s))
+	}
+	return b.String()
 }
 
 // notEmpty returns a list of which one element is required. An empty one could

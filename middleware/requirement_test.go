@@ -87,7 +87,7 @@ func TestRequirements(t *testing.T) {
 func TestEmptyLists(t *testing.T) {
 	_, auth := newStatic(t, middleware.Config{}, nil)
 	guard := auth.Require(middleware.Scope(), middleware.Permission(), middleware.All())
-	if _, f := guard.Decide(request("")); f == nil || f.Status != 401 || f.Challenge != "Bearer" {
+	if _, f := guard.Decide(request("")); f == nil || f.Status != 401 || !slices.Equal(f.Challenges, []string{"Bearer"}) {
 		t.Errorf("%+v", f)
 	}
 }
@@ -163,7 +163,7 @@ func TestMakersCopy(t *testing.T) {
 	issuer, auth := newStatic(t, middleware.Config{}, nil)
 	first := auth.Require(append(base, middleware.Scope("evil"))...)
 	auth.Require(append(base, middleware.Scope("good"))...)
-	if _, f := first.Decide(request(issuer.Token(claims{"scope": "good"}))); f == nil || f.Challenge != `Bearer error="insufficient_scope", error_description="the token lacks a scope that is required", scope="evil"` {
+	if _, f := first.Decide(request(issuer.Token(claims{"scope": "good"}))); f == nil || !slices.Equal(f.Challenges, []string{`Bearer error="insufficient_scope", error_description="the token lacks a scope that is required", scope="evil"`}) {
 		t.Errorf("the first guard has become the second: %+v", f)
 	}
 
@@ -176,7 +176,7 @@ func TestMakersCopy(t *testing.T) {
 	sources[0] = middleware.AuthorizationHeader()
 	metadata.AuthorizationServers[0], metadata.ScopesSupported[0], metadata.Resource = "https://evil.test", "evil", "https://evil.test"
 	_, f := auth.Require().Decide(request(issuer.Token(nil)))
-	if f == nil || f.Reason != "no_credentials" || f.Challenge != `Bearer resource_metadata="https://api.test/.well-known/oauth-protected-resource"` {
+	if f == nil || f.Reason != "no_credentials" || !slices.Equal(f.Challenges, []string{`Bearer resource_metadata="https://api.test/.well-known/oauth-protected-resource"`}) {
 		t.Errorf("%+v", f)
 	}
 	want := `{"resource":"https://api.test","authorization_servers":["https://as.test"],"scopes_supported":["good"]}`

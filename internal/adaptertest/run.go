@@ -109,9 +109,9 @@ func Run(t *testing.T, mount func([]Route) http.Handler) {
 	f := newFixture(t)
 	routes := f.routes()
 	service := mount(routes)
-	subject := httptest.NewServer(f.watched(service))
+	subject := httptest.NewServer(f.watched(challenging(service)))
 	t.Cleanup(subject.Close)
-	reference := httptest.NewServer(onMiddlewareAlone(routes))
+	reference := httptest.NewServer(challenging(onMiddlewareAlone(routes)))
 	t.Cleanup(reference.Close)
 	for _, c := range append(f.cases(), f.hostile()...) {
 		t.Run(c.name, func(t *testing.T) {
@@ -148,6 +148,17 @@ func (f *fixture) watched(service http.Handler) http.Handler {
 		ctx, record := middleware.WithRecord(r.Context())
 		r = r.WithContext(ctx)
 		defer func() { f.seen.Store(&seen{record, r}) }()
+		service.ServeHTTP(w, r)
+	})
+}
+
+// challenging is a layer outside of the guards that offers another scheme, if the
+// request says so.
+func challenging(service http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if offer := r.Header.Get("X-Offer"); offer != "" {
+			w.Header().Set("WWW-Authenticate", offer)
+		}
 		service.ServeHTTP(w, r)
 	})
 }

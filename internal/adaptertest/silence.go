@@ -69,7 +69,7 @@ func (h *hostileTokens) stranger() *verifytest.Key { return verifytest.NewKey("E
 func (f *fixture) silent(t *testing.T, c testCase, got *response) {
 	t.Helper()
 	for _, challenge := range got.Header.Values("WWW-Authenticate") {
-		if !challengeGrammar.MatchString(challenge) {
+		if challenge != "Negotiate" && !challengeGrammar.MatchString(challenge) {
 			t.Errorf("challenge %q", challenge)
 		}
 	}
