@@ -116,6 +116,16 @@ var differences = []struct {
 		func(r reading) bool { return negative(r.claims["nbf"]) || negative(r.claims["iat"]) }},
 	{[]string{"golang-jwt", "go-jose", "jwx"}, "dates that are ages away do not fit their types; the kit compares what it was told, and a date in the distant past has passed",
 		func(r reading) bool { return isDistant(r.claims["nbf"]) || isDistant(r.claims["iat"]) }},
+	{[]string{"golang-jwt", "go-jose", "jwx"}, "they want the type of each claim that they know; to the kit one that is null, or that only requirements look at, is absent",
+		func(r reading) bool {
+			for _, name := range []string{"nbf", "iat", "jti"} {
+				if value, has := r.claims[name]; has && value == nil {
+					return true
+				}
+			}
+			_, isText := r.claims["jti"].(string)
+			return r.claims["jti"] != nil && !isText
+		}},
 }
 
 func negative(v any) bool {
