@@ -65,7 +65,28 @@ func seen(ctx context.Context, is *token.Issuer, tokens []token.Token) ([]paired
 		if err != nil {
 			return nil, err
 		}
-		return []paired.Subject{verifiesAgain(ctx, kitName, v, tokens)}, nil
+		subjects := []paired.Subject{verifiesAgain(ctx, kitName, v, tokens)}
+		for _, decoding := range []struct {
+			name   string
+			decode func(*verify.Token) error
+		}{
+			{kitName + ", verify.ClaimsOf", func(t *verify.Token) error { _, err := verify.ClaimsOf[token.Claims](t); return err }},
+			{kitName + ", t.Claims", func(t *verify.Token) error { return t.Claims(new(token.Claims)) }},
+		} {
+			again := tokens[:min(hot, len(tokens))]
+			s := paired.Subject{Name: decoding.name, Op: func(i int) error {
+				t, err := v.Verify(ctx, again[i%len(again)].Raw)
+				if err != nil {
+					return err
+				}
+				return decoding.decode(t)
+			}}
+			for i := range again {
+				_ = s.Op(i)
+			}
+			subjects = append(subjects, s)
+		}
+		return subjects, nil
 	})
 }
 

@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"strings"
 	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
@@ -38,6 +39,10 @@ type entry struct {
 	noKid  bool
 	times  times
 	asked  atomic.Pointer[judgement] // what introspection made of it last
+	memo   memo                      // of token
+
+	cache  *cache // that has it, if any
+	digest digest
 
 	cleared atomic.Uint64 // at which number of denials it was found not to be denied
 }
@@ -53,20 +58,52 @@ const (
 	// entrySize is how many bytes of memory count as one entry; a larger
 	// token takes the place of several.
 	entrySize = 2048
-	// entryOverhead is what an entry takes beside its claims, about.
+	// entryOverhead is what an entry takes beside its claims and its lists,
+	// with its place in the table and the policy's queues, about.
 	entryOverhead = 800
 )
 
 func newCache(size int) *cache {
 	return &cache{otter.Must(&otter.Options[digest, *entry]{
 		MaximumWeight: uint64(size),
-		Weigher: func(_ digest, e *entry) uint32 {
-			return uint32((len(e.token.claims) + entryOverhead + entrySize - 1) / entrySize)
-		},
+		Weigher:       func(_ digest, e *entry) uint32 { return uint32((e.size() + entrySize - 1) / entrySize) },
 		// Upkeep is a moment's work for whoever writes. A goroutine for it
 		// would cost ten times as much, at every new token.
 		Executor: func(upkeep func()) { upkeep() },
 	})}
+}
+
+// size returns how many bytes an entry takes, about.
+func (e *entry) size() int {
+	const header, actorSize = 16, 48 // of a string, of an Actor
+	t := &e.token
+	n := entryOverhead + len(t.claims) + len(t.claims)/8 /* memory comes in sizes */ + header*(cap(t.Audience)+cap(t.permissions))
+	if strings.IndexByte(t.claims, '\\') >= 0 {
+		n += len(t.claims) // what has escapes is decoded into a string of its own
+	}
+	if !strings.Contains(t.claims, t.Scope) {
+		n += len(t.Scope) // put together from an array
+	}
+	for a := t.Actor; a != nil; a = a.Actor {
+		n += actorSize
+	}
+	if d := e.memo.decoded.Load(); d != nil {
+		n += d.size
+	}
+	return n
+}
+
+// reweigh has the cache weigh an entry that has grown.
+func (e *entry) reweigh() {
+	if e.cache == nil {
+		return
+	}
+	e.cache.entries.ComputeIfPresent(e.digest, func(old *entry) (*entry, otter.ComputeOp) {
+		if old != e {
+			return nil, otter.CancelOp
+		}
+		return e, otter.WriteOp
+	})
 }
 
 // remembered returns the entry of a token that verified before and still does:
@@ -102,7 +139,9 @@ func (v *Verifier) recall(d digest) *entry {
 }
 
 func (v *Verifier) remember(d digest, e *entry) {
+	e.memo.entry, e.token.memo = e, &e.memo
 	if v.cache != nil {
+		e.cache, e.digest = v.cache, d
 		v.cache.entries.Set(d, e)
 	}
 }

@@ -1,14 +1,11 @@
 package verify
 
 import (
-	"errors"
 	"iter"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
-
-	"sigs.k8s.io/json"
 )
 
 // A Token is a verified access token: what its issuer says about whom. With
@@ -49,6 +46,7 @@ type Token struct {
 	permissions []string // nobody outside can change these, so copies share them
 	claims      string
 	machine     machine
+	memo        *memo // of decoded claims; nil: there is none
 }
 
 // machine is what [Issuer.IsMachine] has said of a token.
@@ -86,19 +84,6 @@ type Actor struct {
 	Subject string // "sub"
 	Issuer  string // "iss"; empty if it is the token's
 	Actor   *Actor // who acts for this one
-}
-
-// Claims decodes the token's claims into v, a pointer, by the rules of
-// encoding/json with two differences: names must match a field's tag in case
-// too, and whole numbers become int64 in an interface. It may be called as
-// often as wanted. For a token that was introspected too they are the claims of
-// both, as [Introspection] has it; a token that was not made by [Verifier.Verify] has none and
-// yields an error.
-func (t *Token) Claims(v any) error {
-	if t.claims == "" {
-		return errors.New("verify: the token has no claims to decode")
-	}
-	return json.UnmarshalCaseSensitivePreserveInts([]byte(t.claims), v)
 }
 
 // Scopes iterates over the token's scopes.

@@ -82,6 +82,8 @@ var bans = []ban{
 		"jwkset is lenient and reaches net/http: one package keeps it in check"},
 	{"", []string{"github.com/golang-jwt/"}, []string{"verify", "verify/verifytest", "verify/introspect"}, false,
 		"golang-jwt's leniency is stopped in one place; verifytest and introspect sign with it"},
+	{"", []string{"github.com/go-json-experiment/"}, []string{"internal/claimsjson"}, false,
+		"its API is not stable yet: one package keeps the changes from the others"},
 	{"", []string{"encoding/json"}, []string{
 		"middleware", "examples/", "verify/verifytest", "verify/jwks", "internal/"}, false,
 		"foreign JSON is read by internal/strictjson; encoding/json writes our own"},

@@ -1,0 +1,88 @@
+package verify
+
+import (
+	"errors"
+	"reflect"
+	"sync/atomic"
+
+	"github.com/bearerkit/bearerkit/internal/claimsjson"
+)
+
+// Claims decodes the token's claims into v, a pointer that is not nil, by the
+// "json" tags of encoding/json, with these differences:
+//
+//   - A claim's name must match the tag in case too; without a tag, the field's
+//     name.
+//   - In an interface, a whole number that fits is an int64; any other number
+//     is a float64, which loses digits beyond 2^53. A field of type
+//     [encoding/json.Number] keeps all of them.
+//   - Decoding ends at the first claim that does not fit its field.
+//   - Two fields of one name, and tags that go vet complains about, are errors.
+//   - The error names the claim and the types, and no value.
+//
+// It may be called as often as wanted and decodes anew each time; [ClaimsOf]
+// does not. For a token that was introspected too they are the claims of both,
+// as [Introspection] has it; a token that was not made by [Verifier.Verify] has
+// none and yields an error.
+func (t *Token) Claims(v any) error {
+	if t.claims == "" {
+		return errors.New("verify: the token has no claims to decode")
+	}
+	return claimsjson.Decode(t.claims, v)
+}
+
+// ClaimsOf decodes the token's claims into a T as [Token.Claims] does. While the
+// verifier remembers the token, each type of claims that a service uses first
+// with a token is decoded once and copied from then on, at a fraction of the
+// price. The result is the caller's own, with all that it points to: nothing is
+// shared between requests.
+//
+// Types with unexported pointers, slices or maps in them, or whose UnmarshalJSON
+// makes some, cannot be copied and are decoded each time.
+func ClaimsOf[T any](t *Token) (T, error) {
+	if t.memo != nil {
+		if d := t.memo.decoded.Load(); d != nil {
+			if original, ok := d.value.(*T); ok {
+				return claimsjson.Copy(d.copier, original, nil), nil
+			}
+		}
+	}
+	v := new(T)
+	if err := t.Claims(v); err != nil {
+		var zero T
+		return zero, err
+	}
+	if t.memo == nil || t.memo.decoded.Load() != nil {
+		return *v, nil
+	}
+	c := claimsjson.CopierOf(reflect.TypeFor[T]())
+	if c == nil {
+		return *v, nil
+	}
+	size := int(reflect.TypeFor[T]().Size()) + len(t.claims) // its strings together are no longer than their text
+	original := claimsjson.Copy(c, v, &size)
+	t.memo.remember(&decoded{value: &original, copier: c, size: size})
+	return *v, nil
+}
+
+// A memo remembers a token's claims as they were decoded first. All copies of
+// the token share it.
+type memo struct {
+	decoded atomic.Pointer[decoded]
+	entry   *entry // whose memory it takes; nil: nobody's who counts
+}
+
+type decoded struct {
+	value  any // a pointer to the claims, which nobody changes
+	copier *claimsjson.Copier
+	size   int // in bytes, about
+}
+
+// maxDecoded is how large decoded claims may be to be remembered, in bytes.
+const maxDecoded = 8 * entrySize
+
+func (m *memo) remember(d *decoded) {
+	if d.size <= maxDecoded && m.decoded.CompareAndSwap(nil, d) && m.entry != nil {
+		m.entry.reweigh()
+	}
+}
