@@ -48,6 +48,8 @@ type Config struct {
 	Quote bool
 	// Seen is told what each GET brought, in a few words. Optional.
 	Seen func(answer string)
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
 }
 
 // A Client calls one authorization server. It is safe for concurrent use.
@@ -57,13 +59,17 @@ type Client struct {
 	timeout   time.Duration
 	quote     bool
 	seen      func(string)
+	now       func() time.Time
 }
 
 // New makes a client.
 func New(c Config) *Client {
-	client := &Client{timeout: c.Timeout, quote: c.Quote, seen: c.Seen}
+	client := &Client{timeout: c.Timeout, quote: c.Quote, seen: c.Seen, now: c.Now}
 	if client.timeout == 0 {
 		client.timeout = DefaultTimeout
+	}
+	if client.now == nil {
+		client.now = time.Now
 	}
 	if client.seen == nil {
 		client.seen = func(string) {}
@@ -132,12 +138,13 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	Asked  time.Time // when the call began
 }
 
 // Get fetches a document. Redirects are followed within the host. The error is
 // an [*Error].
 func (c *Client) Get(ctx context.Context, url string, h http.Header) (*Response, error) {
-	resp, err := c.do(ctx, c.get, http.MethodGet, url, h, nil)
+	resp, err := c.do(ctx, c.get, http.MethodGet, url, h, "")
 	switch e, _ := err.(*Error); {
 	case err == nil && resp.Status == http.StatusOK:
 		c.seen(fmt.Sprintf("%s, %d bytes", answerLine(resp.Status, resp.Header), len(resp.Body)))
@@ -158,18 +165,37 @@ func (c *Client) Post(ctx context.Context, url string, h http.Header, form url.V
 	h = h.Clone()
 	h.Set("Content-Type", "application/x-www-form-urlencoded")
 	h["Idempotency-Key"] = nil // net/http takes it as said, and does not send it
-	return c.do(ctx, c.post, http.MethodPost, url, h, strings.NewReader(form.Encode()))
+	return c.do(ctx, c.post, http.MethodPost, url, h, form.Encode())
 }
 
-func (c *Client) do(ctx context.Context, client *http.Client, method, url string, h http.Header, body io.Reader) (*Response, error) {
+// do makes a call, and makes it again if the process did not run meanwhile: that
+// a server was not heard says nothing of it then.
+func (c *Client) do(ctx context.Context, client *http.Client, method, url string, h http.Header, form string) (*Response, error) {
+	for {
+		began := c.now()
+		resp, err := c.call(ctx, client, method, url, h, form)
+		if err == nil {
+			resp.Asked = began
+			return resp, nil
+		}
+		if e, _ := err.(*Error); !e.Broken || ctx.Err() != nil || Since(began, c.now()) < c.timeout+Lateness {
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) call(ctx context.Context, client *http.Client, method, url string, h http.Header, form string) (*Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	var body io.Reader
+	if method == http.MethodPost {
+		body = strings.NewReader(form)
+	}
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return nil, &Error{URL: Redact(url), words: "is not a URL that can be asked"}
 	}
-	req.Header = h.Clone()
-	if req.Header == nil {
+	if req.Header = h.Clone(); req.Header == nil {
 		req.Header = http.Header{}
 	}
 	req.Header.Set("User-Agent", "bearerkit")

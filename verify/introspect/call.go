@@ -230,10 +230,10 @@ func (s *Source) endpoint(ctx context.Context) (place, error) {
 	}
 	s.mu.Lock()
 	known := s.place
-	age := time.Since(known.asked)
+	age := upstream.Since(known.asked, s.now())
 	old := age >= placeLifetime || age > placeRetry && s.report.state == StateFailing
 	if known.url != "" && old {
-		s.place.asked = time.Now()
+		s.place.asked = s.now()
 	}
 	s.mu.Unlock()
 	switch {
@@ -252,7 +252,7 @@ func (s *Source) endpoint(ctx context.Context) (place, error) {
 		if err == nil {
 			s.place = p
 		} else if s.place.url == "" && errors.As(err, &e) && !e.broken {
-			s.place = place{asked: time.Now(), err: err}
+			s.place = place{asked: s.now(), err: err}
 		}
 		return p, err
 	})
@@ -274,7 +274,7 @@ func (s *Source) discover(ctx context.Context) (place, error) {
 	err := s.client.Discover(ctx, s.issuer, false, func(m upstream.Metadata, _ *upstream.Response) error {
 		u, err := m.Endpoint("introspection_endpoint", s.issuer, s.config.InsecureHTTP)
 		if err == nil {
-			p = place{url: u, signed: m["introspection_signing_alg_values_supported"].Kind() == strictjson.Array, asked: time.Now()}
+			p = place{url: u, signed: m["introspection_signing_alg_values_supported"].Kind() == strictjson.Array, asked: s.now()}
 		}
 		return err
 	})

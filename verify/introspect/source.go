@@ -91,7 +91,7 @@ const (
 // New makes a source. It starts nothing: [Source.Check] reports what is wrong
 // with the configuration, and the first question is the first call.
 func New(c Config) *Source {
-	s := &Source{config: c, cache: newCache(c.CacheSize)}
+	s := &Source{config: c, cache: newCache(c.CacheSize), now: time.Now}
 	s.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: c.Timeout})
 	s.life, s.end = context.WithCancel(context.Background())
 	s.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
@@ -105,6 +105,7 @@ func New(c Config) *Source {
 // for concurrent use.
 type Source struct {
 	config  Config
+	now     func() time.Time
 	client  *upstream.Client
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -218,9 +219,9 @@ func (s *Source) ttl() time.Duration {
 // time that answers are reused. It waits for a call at most as long as ctx and
 // [Config.Timeout] last.
 func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answer, error) {
-	arrived := time.Now()
+	arrived := s.now()
 	if q.Known {
-		if r := s.cache.get(q.Digest); r != nil && arrived.Before(r.until) {
+		if r := s.cache.get(q.Digest); r != nil && !upstream.Reached(r.until, arrived) {
 			return r.answer, nil
 		}
 		return nil, nil
@@ -232,18 +233,18 @@ func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answe
 		// What was asked before this request came does not answer it.
 		return s.await(ctx, s.call(q))
 	}
-	if r := s.cache.get(q.Digest); r != nil && arrived.Before(r.until) {
+	if r := s.cache.get(q.Digest); r != nil && !upstream.Reached(r.until, arrived) {
 		return r.answer, nil
 	}
 	res := s.shared(ctx, q)
-	if a := res.answer; a != nil && a.Active && a.At.Before(arrived) && time.Since(a.At) > s.ttl() {
+	if a := res.answer; a != nil && a.Active && a.At.Before(arrived) && upstream.Since(a.At, s.now()) > s.ttl() {
 		// The call that was shared had begun before and took longer than
 		// answers may be reused. The next one begins now.
 		res = s.shared(ctx, q)
 	}
 	if isIll(res.err) {
 		// Looked at only now: a fresh answer may have come meanwhile.
-		if r := s.cache.get(q.Digest); r != nil && r.graced != nil && time.Now().Before(r.until.Add(s.config.Grace)) {
+		if r := s.cache.get(q.Digest); r != nil && r.graced != nil && !upstream.Reached(r.until.Add(s.config.Grace), s.now()) {
 			s.count(func(c *Counters) { c.Graced++ })
 			return r.graced, nil
 		}
@@ -286,7 +287,7 @@ func (s *Source) call(q *verify.Query) <-chan result {
 	done := make(chan result, 1)
 	token, digest := q.Token, q.Digest
 	go func() {
-		began := time.Now()
+		began := s.now()
 		claims, active, err := s.ask(token)
 		if err != nil {
 			done <- result{err: fmt.Errorf("introspect: %w", err)}

@@ -13,13 +13,19 @@
 // to the issuer, one request at a time. It refreshes the set ahead of the
 // lifetime that Cache-Control or Expires gave it (RFC 9111 section 4.2: held
 // within 1 s and 1 h; 5 min if there is none, or no-store), with jitter, and
-// asks with If-None-Match where the issuer sent an ETag. No request of the
-// service fetches anything, and none waits behind another's context.
+// asks with If-None-Match where the issuer sent an ETag, but for the whole set
+// once an hour. No request of the service fetches anything, and none waits
+// behind another's context.
 //
 // A token whose key is not in the set asks for a refresh: at most two at once
 // and one more every 10 s, however many tokens ask; those that ask while one
-// is under way share it. A fetch that failed does not count. When none is left
-// the answer is what the set at hand says, at once.
+// is under way share it. Such a fetch asks for the whole set, past all caches.
+// One that failed does not count. When none is left the answer is what the set
+// at hand says, at once, and Health.SpentUntil says until when.
+//
+// Where the process did not run when a fetch was due (it was frozen between
+// requests, or the machine slept), a request that needs keys waits for it. Time
+// counts by the wall clock as well as by the monotonic one.
 //
 // # When the issuer is ill
 //

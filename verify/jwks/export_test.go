@@ -1,6 +1,10 @@
 package jwks
 
-import "github.com/bearerkit/bearerkit/internal/upstream"
+import (
+	"time"
+
+	"github.com/bearerkit/bearerkit/internal/upstream"
+)
 
 // What tests outside of the package see of its inside.
 var (
@@ -18,3 +22,6 @@ func ParseMetadata(data []byte, issuer string, insecureHTTP bool) (string, error
 	}
 	return m.Endpoint("jwks_uri", issuer, insecureHTTP)
 }
+
+// SetClock replaces the clock of a source that has not started.
+func SetClock(s *Source, now func() time.Time) { s.now = now }

@@ -24,9 +24,11 @@ type fetcher struct {
 	issuer       string
 	discover     bool // url comes from the issuer's metadata
 	insecureHTTP bool
+	now          func() time.Time
 
-	url      string // of the key set; empty until it is discovered
-	etag     string // of the answer that set came in
+	url      string    // of the key set; empty until it is discovered
+	etag     string    // of the answer that set came in
+	whole    time.Time // when that came: not the word that it is current
 	set      *verify.KeySet
 	keys     []verify.Key
 	skipped  []verify.SkippedKey
@@ -49,13 +51,14 @@ type outcome struct {
 	lifetime    time.Duration
 	notModified bool
 	metadataErr error
+	asked       time.Time // when the question was put
 }
 
 // fetch makes one attempt to get the newest key set. demanded says that a token
 // names a key which is not in the set at hand.
 func (f *fetcher) fetch(ctx context.Context, demanded bool) (*outcome, error) {
 	discovered := false
-	if f.discover && (f.url == "" || f.discoverFirst || !time.Now().Before(f.metadataUntil)) {
+	if f.discover && (f.url == "" || f.discoverFirst || upstream.Reached(f.metadataUntil, f.now())) {
 		again := f.discoverFirst
 		f.discoverFirst = false
 		err := f.rediscover(ctx)
@@ -71,7 +74,7 @@ func (f *fetcher) fetch(ctx context.Context, demanded bool) (*outcome, error) {
 		discovered = true
 	}
 	before := f.set
-	out, err := f.fetchKeys(ctx)
+	out, err := f.fetchKeys(ctx, demanded)
 	if !f.discover || discovered || !f.mayHaveMoved(err, demanded, before) {
 		return out, err
 	}
@@ -83,13 +86,13 @@ func (f *fetcher) fetch(ctx context.Context, demanded bool) (*outcome, error) {
 		}
 		return out, err
 	}
-	return f.fetchKeys(ctx)
+	return f.fetchKeys(ctx, demanded)
 }
 
 // mayHaveMoved reports whether what came from the key set's URL is a reason to
 // read the metadata now.
 func (f *fetcher) mayHaveMoved(err error, demanded bool, before *verify.KeySet) bool {
-	lately := time.Since(f.asked) < minMetadataLifetime
+	lately := upstream.Since(f.asked, f.now()) < minMetadataLifetime
 	if err == nil {
 		// Nothing new where a token promised some.
 		return demanded && f.set == before && !lately
@@ -112,7 +115,7 @@ func (f *fetcher) mayHaveMoved(err error, demanded bool, before *verify.KeySet) 
 // rediscover reads the issuer's metadata. The first document that is good and
 // names a key set counts. If none does, the URL at hand stays.
 func (f *fetcher) rediscover(ctx context.Context) error {
-	f.asked = time.Now()
+	f.asked = f.now()
 	lifetimeOf := minMetadataLifetime
 	err := f.client.Discover(ctx, f.issuer, f.url == "", func(m upstream.Metadata, resp *upstream.Response) error {
 		uri, err := m.Endpoint("jwks_uri", f.issuer, f.insecureHTTP)
@@ -133,9 +136,18 @@ func (f *fetcher) rediscover(ctx context.Context) error {
 	return f.metadataErr
 }
 
-// fetchKeys reads the key set.
-func (f *fetcher) fetchKeys(ctx context.Context) (*outcome, error) {
-	a, err := get(ctx, f.client, f.url, f.etag)
+// maxUnconfirmed is how long the issuer is believed that the set is current.
+const maxUnconfirmed = time.Hour
+
+// fetchKeys reads the key set. An ETag that stays the same while the keys change
+// must not hide them: what a request demands is fetched whole, from the issuer
+// itself (RFC 9111 section 5.2.1.4), and so is the set once an hour.
+func (f *fetcher) fetchKeys(ctx context.Context, demanded bool) (*outcome, error) {
+	etag := f.etag
+	if demanded || upstream.Since(f.whole, f.now())+f.lifetime > maxUnconfirmed {
+		etag = ""
+	}
+	a, err := get(ctx, f.client, f.url, etag, demanded)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +155,7 @@ func (f *fetcher) fetchKeys(ctx context.Context) (*outcome, error) {
 		if a.said {
 			f.lifetime = a.lifetime
 		}
-		return f.outcome(true), nil
+		return f.outcome(a), nil
 	}
 	keys, skipped, err := parse(a.body)
 	if err != nil {
@@ -162,12 +174,12 @@ func (f *fetcher) fetchKeys(ctx context.Context) (*outcome, error) {
 	if f.set == nil || !f.set.Equal(set) {
 		f.set = set
 	}
-	f.keys, f.skipped, f.etag, f.lifetime = keys, skipped, a.etag, a.lifetime
-	return f.outcome(false), nil
+	f.keys, f.skipped, f.etag, f.lifetime, f.whole = keys, skipped, a.etag, a.lifetime, a.asked
+	return f.outcome(a), nil
 }
 
-func (f *fetcher) outcome(notModified bool) *outcome {
-	return &outcome{f.url, f.set, f.keys, f.skipped, f.lifetime, notModified, f.metadataErr}
+func (f *fetcher) outcome(a *answer) *outcome {
+	return &outcome{f.url, f.set, f.keys, f.skipped, f.lifetime, a.notModified, f.metadataErr, a.asked}
 }
 
 // wantsPause returns how long the issuer asks to be left alone, 0 if it does not.

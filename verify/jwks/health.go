@@ -49,6 +49,7 @@ type Health struct {
 	LastError   error     // what was wrong with the last attempt, the metadata included; nil if nothing was
 	Snapshot    error     // what is wrong with the snapshot file; nil if nothing is
 	NextRefresh time.Time // when the next fetch is due; zero while one is under way
+	SpentUntil  time.Time // until then no token with an unknown key causes a fetch, and those of a new key are refused; zero if there is no such time
 	Counters    Counters
 }
 
@@ -88,7 +89,7 @@ func (r *report) to(state State, now time.Time) bool {
 // Health returns how the source is doing. A source that has not started yet,
 // because nobody asked it for keys, is not ready and has no state.
 func (s *Source) Health() Health {
-	now := time.Now()
+	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, p := &s.report, &s.plan
@@ -115,11 +116,12 @@ func (s *Source) Health() Health {
 	if p.fetching == nil && !s.closed {
 		h.NextRefresh = p.next
 	}
+	h.SpentUntil = p.spentUntil(now)
 	if v := s.view.Load(); v != nil {
 		_, err := v.keySet(now)
 		h.Ready = err == nil
 		if v.set != nil {
-			h.Confirmed, h.Age, h.Expires = v.fetched, now.Sub(v.fetched), v.until
+			h.Confirmed, h.Age, h.Expires = v.fetched, upstream.Since(v.fetched, now), v.until
 			h.KeyIDs, h.Keys = v.set.IDs(), v.set.Len()
 		}
 	}
@@ -136,12 +138,12 @@ func (s *Source) noteFailure(v *view, now time.Time, err error, logs *logs) {
 			logs.add(slog.LevelError, "no key set: tokens cannot be verified until the issuer answers",
 				"error", err, "last_answer", s.fetcher.lastAnswer)
 		}
-	case !now.Before(v.until):
+	case upstream.Reached(v.until, now):
 		s.becomeStale(v, now, logs)
 	default:
 		if r.to(StateFailing, now) {
 			logs.add(slog.LevelWarn, "key set cannot be refreshed; the last good one serves",
-				"error", err, "last_answer", s.fetcher.lastAnswer, "age", now.Sub(v.fetched).Round(time.Second), "serves_until", v.until, keyIDs("keys", v.set.IDs()))
+				"error", err, "last_answer", s.fetcher.lastAnswer, "age", upstream.Since(v.fetched, now).Round(time.Second), "serves_until", v.until, keyIDs("keys", v.set.IDs()))
 		}
 	}
 }
@@ -157,7 +159,7 @@ func (s *Source) becomeStale(v *view, now time.Time, logs *logs) {
 }
 
 // noteSuccess takes down a good answer; v is what served before.
-func (s *Source) noteSuccess(v *view, now, began time.Time, out *outcome, logs *logs) {
+func (s *Source) noteSuccess(v *view, now time.Time, out *outcome, logs *logs) {
 	r := &s.report
 	if out.notModified {
 		r.counters.NotModified++

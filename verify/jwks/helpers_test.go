@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +24,19 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if beChild != nil && os.Getenv(childURL) != "" {
+		beChild()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// childURL is in the environment of the processes that TestFrozenProcess starts,
+// which are beChild; nil where the system cannot freeze them.
+const childURL = "BEARERKIT_CHILD_URL"
+
+var beChild func()
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
@@ -97,11 +110,13 @@ type request struct {
 	at   time.Time
 	url  string
 	etag string
+
+	cacheControl string
 }
 
 func (f *fakeIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Lock()
-	f.log = append(f.log, request{time.Now(), r.URL.String(), r.Header.Get("If-None-Match")})
+	f.log = append(f.log, request{time.Now(), r.URL.String(), r.Header.Get("If-None-Match"), r.Header.Get("Cache-Control")})
 	f.running++
 	f.most = max(f.most, f.running)
 	h := f.handler

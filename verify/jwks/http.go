@@ -17,19 +17,23 @@ type answer struct {
 	etag        string
 	lifetime    time.Duration
 	said        bool // the answer itself says how long it lives
+	asked       time.Time
 }
 
-// get fetches the key set.
-func get(ctx context.Context, client *upstream.Client, url, etag string) (*answer, error) {
+// get fetches the key set: if it has another ETag, or past all caches.
+func get(ctx context.Context, client *upstream.Client, url, etag string, uncached bool) (*answer, error) {
 	h := http.Header{"Accept": {"application/jwk-set+json, application/json"}}
 	if etag != "" {
 		h.Set("If-None-Match", etag)
+	}
+	if uncached {
+		h.Set("Cache-Control", "no-cache")
 	}
 	resp, err := client.Get(ctx, url, h)
 	if err != nil {
 		return nil, err
 	}
-	a := &answer{notModified: resp.Status == http.StatusNotModified, body: resp.Body, etag: entityTag(resp.Header.Get("ETag"))}
+	a := &answer{notModified: resp.Status == http.StatusNotModified, body: resp.Body, asked: resp.Asked, etag: entityTag(resp.Header.Get("ETag"))}
 	a.lifetime, a.said = lifetime(resp.Header, time.Now())
 	return a, nil
 }

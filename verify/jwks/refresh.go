@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/bearerkit/bearerkit/internal/upstream"
@@ -21,7 +22,7 @@ func (s *Source) run() {
 	for s.ctx.Err() == nil {
 		a, pause := s.due()
 		if a != nil {
-			began := time.Now()
+			began := s.now()
 			out, err := s.fetcher.fetch(s.ctx, a.demanded)
 			s.finish(a, began, out, err)
 			continue
@@ -42,20 +43,21 @@ func (s *Source) due() (*attempt, time.Duration) {
 	defer func() { logs.write(s) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.now()
 	v := s.view.Load()
-	if v.set != nil && s.report.state != StateStale && !now.Before(v.until) {
+	if v.set != nil && s.report.state != StateStale && upstream.Reached(v.until, now) {
 		s.becomeStale(v, now, &logs)
 	}
-	if s.plan.fetching == nil && !now.Before(s.plan.next) {
-		s.plan.fetching = newAttempt(now, false)
+	if s.plan.due(now) {
+		s.plan.startDue(now)
 	}
 	if a := s.plan.fetching; a != nil {
 		s.report.counters.Fetches++
+		s.plan.progress = now
 		return a, 0
 	}
 	at := s.plan.next
-	if v.set != nil && v.until.Before(at) && now.Before(v.until) {
+	if v.set != nil && v.until.Before(at) && !upstream.Reached(v.until, now) {
 		at = v.until
 	}
 	return nil, at.Sub(now)
@@ -66,7 +68,7 @@ func (s *Source) due() (*attempt, time.Duration) {
 func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 	s.mu.Lock()
 	var logs logs
-	now := time.Now()
+	now := s.now()
 	v := s.view.Load()
 	p := &s.plan
 	p.fetching = nil
@@ -85,7 +87,7 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 		if a.demanded {
 			p.refund()
 		}
-		s.view.Store(&view{v.set, v.fetched, v.until, err})
+		s.view.Store(&view{v.set, v.fetched, v.until, p.next, err})
 		s.noteFailure(v, now, err, &logs)
 	default:
 		if v.set != nil && v.set.Equal(out.set) {
@@ -93,9 +95,9 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 		} else {
 			out.set = out.set.Succeed(v.set)
 		}
-		s.view.Store(&view{set: out.set, fetched: began, until: began.Add(s.config.MaxStale)})
-		p.succeeded(began, now, min(out.lifetime, s.config.MaxStale))
-		s.noteSuccess(v, now, began, out, &logs)
+		p.succeeded(out.asked, now, upstream.Since(began, now), min(out.lifetime, s.config.MaxStale))
+		s.view.Store(&view{set: out.set, fetched: out.asked, until: out.asked.Add(s.config.MaxStale), due: p.next})
+		s.noteSuccess(v, now, out, &logs)
 	}
 	s.report.lastAttempt, s.report.lastAnswer = now, s.fetcher.lastAnswer
 	s.report.url = s.fetcher.url
@@ -104,7 +106,7 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 	close(a.done)
 	logs.write(s)
 	if out != nil && s.config.Snapshot != "" {
-		s.saveSnapshot(out, began)
+		s.saveSnapshot(out, out.asked)
 	}
 }
 
@@ -116,6 +118,9 @@ var errNotYet = errors.New("jwks: the issuer has not answered yet")
 // there is no usable set, or that the issuer could not be asked.
 func (s *Source) Refresh(ctx context.Context, d verify.Demand) (*verify.KeySet, error) {
 	good := d.Good
+	if good == nil {
+		good = func(*verify.KeySet) bool { return false }
+	}
 	set, err := s.KeySet()
 	if err == nil && good(set) {
 		return set, nil
@@ -123,7 +128,7 @@ func (s *Source) Refresh(ctx context.Context, d verify.Demand) (*verify.KeySet, 
 	if s.view.Load() == nil {
 		return nil, err // it could not be started
 	}
-	arrived := time.Now()
+	arrived := s.now()
 	a, patience, err := s.join(arrived, d.Withdrawn)
 	if a == nil {
 		return s.settle(good, err)
@@ -170,22 +175,35 @@ func (s *Source) settle(good func(*verify.KeySet) bool, cause error) (*verify.Ke
 // Without one, the error says why the issuer cannot be asked; without either,
 // the set at hand is all there is.
 func (s *Source) join(now time.Time, withdrawn bool) (*attempt, time.Duration, error) {
+	var logs logs
+	defer func() { logs.write(s) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.plan
 	patience := s.fetcher.client.Timeout()
-	if p.failures > 0 {
+	if p.due(now) && !s.closed {
+		p.startDue(now) // before the refresher itself gets to it
+		s.poke()
+	}
+	if p.failures > 0 && !p.overdue(now, patience) {
 		if _, err := s.view.Load().keySet(now); err != nil {
-			// Every request is in want of a set. None waits while the
-			// issuer is ill: they would only pile up.
+			// Every request needs a set. None waits while the issuer
+			// fails: they would only pile up.
 			return nil, 0, err
 		}
 		patience = min(patience, failingPatience)
+	} else if p.failures > 0 {
+		// The process has not run for a while, so nobody knows how the
+		// issuer is. Some may find out.
+		if p.fetching.waiting == maxWaiting {
+			return nil, 0, p.lastErr
+		}
+		p.fetching.waiting++
 	}
 	if p.fetching != nil && !s.closed {
 		return p.fetching, patience, nil
 	}
-	a, err := s.demand(now, withdrawn)
+	a, err := s.demand(now, withdrawn, &logs)
 	return a, patience, err
 }
 
@@ -193,18 +211,24 @@ func (s *Source) join(now time.Time, withdrawn bool) (*attempt, time.Duration, e
 // that has failed.
 const failingPatience = time.Second
 
+// maxWaiting bounds how many requests wait for the first fetch after a while in
+// which the process did not run.
+const maxWaiting = 64
+
 // ask is join for a request that has waited already.
 func (s *Source) ask(withdrawn bool) (*attempt, error) {
+	var logs logs
+	defer func() { logs.write(s) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := &s.plan; p.fetching != nil && !s.closed {
 		return p.fetching, nil
 	}
-	return s.demand(time.Now(), withdrawn)
+	return s.demand(s.now(), withdrawn, &logs)
 }
 
 // demand starts a fetch because a request needs one, if it may.
-func (s *Source) demand(now time.Time, withdrawn bool) (*attempt, error) {
+func (s *Source) demand(now time.Time, withdrawn bool, logs *logs) (*attempt, error) {
 	p := &s.plan
 	s.report.counters.Demands++
 	switch {
@@ -214,18 +238,30 @@ func (s *Source) demand(now time.Time, withdrawn bool) (*attempt, error) {
 		if p.hasten(p.failed, askedBackoff) {
 			s.poke()
 		}
-		if now.Before(p.next) {
+		if !p.due(now) {
 			return nil, p.lastErr
 		}
-		p.fetching = newAttempt(now, false) // the retry that is due anyway
+		p.startDue(now) // the retry that is due anyway
 	case p.spend(now, withdrawn):
-		p.fetching = newAttempt(now, true)
+		p.start(now, true)
 	default:
 		s.report.counters.Declined++
+		if !withdrawn && !p.declined {
+			p.declined = true
+			logs.add(slog.LevelWarn, "tokens name keys that the issuer does not have, too many to ask it for each: until then, tokens of a new key are refused, too",
+				"until", p.spentUntil(now))
+		}
 		return nil, nil
 	}
 	s.poke()
 	return p.fetching, nil
+}
+
+// moved takes down that the attempt under way has made a call.
+func (s *Source) moved() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plan.progress = s.now()
 }
 
 // poke makes the refresher look at the plan again.

@@ -74,7 +74,8 @@ func (s *Source) loadSnapshot(now time.Time, logs *logs) *view {
 	}
 	s.snapshot.set, s.report.fromSnapshot = set, true
 	logs.add(slog.LevelInfo, "key set read from the snapshot", "file", s.config.Snapshot, "confirmed", at, keyIDs("keys", set.IDs()))
-	return &view{set: set, fetched: at, until: at.Add(s.config.MaxStale), err: errStarting}
+	fetched := now.Add(-upstream.Since(at, now)) // with the readings of both clocks
+	return &view{set: set, fetched: fetched, until: fetched.Add(s.config.MaxStale), err: errStarting}
 }
 
 // saveSnapshot has a confirmed set written, if it has changed or it is time, and

@@ -88,7 +88,7 @@ func URL(url string) *Source {
 // after [Source.Bind] starts the goroutine that keeps the set fresh until Close.
 // [verify.New] calls all of them.
 func New(c Config) *Source {
-	return &Source{config: c}
+	return &Source{config: c, now: time.Now}
 }
 
 // A Source keeps the key set of one issuer fresh. It is safe for concurrent
@@ -96,6 +96,7 @@ func New(c Config) *Source {
 type Source struct {
 	config Config
 	faults faults // that New and its like found
+	now    func() time.Time
 
 	view atomic.Pointer[view] // nil until the source has started
 
@@ -118,6 +119,7 @@ type view struct {
 	set     *verify.KeySet
 	fetched time.Time // when the issuer confirmed the set
 	until   time.Time // when it becomes too old to be used
+	due     time.Time // when the next fetch is, if that is known
 	err     error     // why there is no set, or none newer
 }
 
@@ -224,14 +226,18 @@ func (s *Source) KeySet() (*verify.KeySet, error) {
 		}
 		v = s.view.Load()
 	}
-	return v.keySet(time.Now())
+	now := s.now()
+	if !v.due.IsZero() && upstream.Reached(v.due, now) {
+		s.poke() // the refresher's timer may have slept with the machine
+	}
+	return v.keySet(now)
 }
 
 func (v *view) keySet(now time.Time) (*verify.KeySet, error) {
 	switch {
 	case v.set == nil:
 		return nil, v.err
-	case now.Before(v.until):
+	case !upstream.Reached(v.until, now):
 		return v.set, nil
 	case v.err != nil:
 		return nil, fmt.Errorf("jwks: the last key set is too old, from %s: %w", v.fetched.UTC().Format(time.RFC3339), v.err)
@@ -256,8 +262,11 @@ func (s *Source) start() error {
 	if c.MaxStale == 0 {
 		s.config.MaxStale = defaultMaxStale
 	}
-	f := &fetcher{issuer: s.issuer, url: c.URL, discover: c.URL == "", insecureHTTP: c.InsecureHTTP}
-	f.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: c.Timeout, Quote: true, Seen: func(answer string) { f.lastAnswer = answer }})
+	f := &fetcher{issuer: s.issuer, url: c.URL, discover: c.URL == "", insecureHTTP: c.InsecureHTTP, now: s.now}
+	f.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: c.Timeout, Now: s.now, Quote: true, Seen: func(answer string) {
+		f.lastAnswer = answer
+		s.moved()
+	}})
 	s.fetcher = f
 	parent := c.Context
 	if parent == nil {
@@ -265,7 +274,7 @@ func (s *Source) start() error {
 	}
 	s.ctx, s.cancel = context.WithCancel(parent)
 	s.wake = make(chan struct{}, 1)
-	now := time.Now()
+	now := s.now()
 	s.plan.init(now)
 	s.report.since, s.report.state = now, StateStarting
 	first := &view{err: errStarting}
@@ -290,7 +299,7 @@ func (s *Source) Close() error {
 	}
 	s.closed = true
 	s.view.Store(&view{err: errClosed})
-	s.report.to(StateClosed, time.Now())
+	s.report.to(StateClosed, s.now())
 	if s.cancel != nil {
 		s.cancel()
 	}

@@ -1,0 +1,184 @@
+package jwks_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+)
+
+// An issuer, or a cache before it, has an ETag that never changes. A request
+// that demands a key gets the set past it; by itself the source reads the whole
+// set once an hour.
+func TestETagThatNeverChanges(t *testing.T) {
+	for _, maxAge := range []string{"max-age=10", "max-age=300", "max-age=3600"} {
+		t.Run(maxAge, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				constant := func(body string) http.HandlerFunc {
+					return func(w http.ResponseWriter, r *http.Request) {
+						w.Header().Set("ETag", `"constant"`)
+						w.Header().Set("Cache-Control", maxAge)
+						if r.Header.Get("If-None-Match") != "" {
+							w.WriteHeader(304)
+							return
+						}
+						_, _ = w.Write([]byte(body))
+					}
+				}
+				f := &fakeIssuer{handler: constant(document(newKey("a")))}
+				s := ready(t, f, jwks.Config{})
+				defer s.Close()
+				f.set(constant(document(newKey("b"))))
+				f.requests()
+				set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")})
+				if err != nil || !has("b")(set) {
+					t.Errorf("a new key is not found: %v", err)
+				}
+				if r := f.requests(); len(r) != 1 || r[0].etag != "" || r[0].cacheControl != "no-cache" {
+					t.Errorf("demanded with %+v", r)
+				}
+				f.set(constant(document(newKey("c"))))
+				time.Sleep(time.Hour)
+				wantKeys(t, s, "c")
+				for _, r := range f.requests() {
+					if r.cacheControl != "" {
+						t.Errorf("nobody demanded %+v", r)
+					}
+				}
+			})
+		})
+	}
+}
+
+// An ETag is the one of the URL that it came from: a key set that has moved is
+// read anew.
+func TestETagOfAMovedKeySet(t *testing.T) {
+	const elsewhere = "https://elsewhere.example/keys"
+	synctest.Test(t, func(t *testing.T) {
+		old, moved := newKey("a"), newKey("b")
+		s, f := discovering(t, routes(openIDURL, metadata(keysURL), keysURL, serving(document(old), "ETag", `"1"`, "Cache-Control", "max-age=60")), nil)
+		defer s.Close()
+		time.Sleep(time.Second)
+		wantKeys(t, s, "a")
+		f.set(routes(openIDURL, metadata(elsewhere), keysURL, status(404), elsewhere, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"1"`)
+			if r.Header.Get("If-None-Match") != "" {
+				w.WriteHeader(304)
+				return
+			}
+			_, _ = w.Write([]byte(document(moved)))
+		})))
+		f.requests()
+		time.Sleep(time.Minute)
+		wantKeys(t, s, "b")
+		for _, r := range f.requests() {
+			if r.url == elsewhere {
+				if r.etag != "" {
+					t.Errorf("sent %s there", r.etag)
+				}
+				break
+			}
+		}
+	})
+}
+
+// MaxStale to the nanosecond: what is that old is too old.
+func TestEdgesOfMaxStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
+		s := ready(t, f, jwks.Config{MaxStale: 10 * time.Minute})
+		defer s.Close()
+		f.set(status(500))
+		time.Sleep(10*time.Minute - time.Nanosecond)
+		wantKeys(t, s, "a")
+		if h := s.Health(); !h.Ready || h.Age != 10*time.Minute-time.Nanosecond {
+			t.Errorf("health: %+v", h)
+		}
+		time.Sleep(time.Nanosecond)
+		if _, err := s.KeySet(); err == nil || !strings.Contains(err.Error(), "too old") {
+			t.Errorf("one that is as old as MaxStale serves: %v", err)
+		}
+		if h := s.Health(); h.Ready {
+			t.Errorf("health: %+v", h)
+		}
+	})
+}
+
+// The last fetch of the budget is for keys that are new: tokens of withdrawn
+// ones may have the first alone.
+func TestLastFetchIsForNewKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
+		s := ready(t, f, jwks.Config{})
+		defer s.Close()
+		for _, step := range []struct {
+			withdrawn bool
+			want      int
+		}{{true, 1}, {true, 0}, {true, 0}, {false, 1}, {false, 0}, {true, 0}} {
+			f.requests()
+			if _, err := s.Refresh(t.Context(), verify.Demand{Good: nothing, Withdrawn: step.withdrawn}); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(f.requests()); n != step.want {
+				t.Errorf("withdrawn %v: %d fetches, want %d", step.withdrawn, n, step.want)
+			}
+		}
+	})
+}
+
+// That the budget is spent, so that tokens of a new key may be refused, is one
+// line in the log for each time of trouble, and in Health with its end.
+func TestSpentBudgetIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logs logBuffer
+		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
+		s := ready(t, f, jwks.Config{Logger: logs.logger()})
+		defer s.Close()
+		flood := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing})
+			}
+		}
+		warnings := func(want int) {
+			t.Helper()
+			if n := logs.count("level=WARN"); n != want || logs.count("until=") != want {
+				t.Errorf("%d warnings, want %d:\n%s", n, want, &logs)
+			}
+		}
+		// Tokens of withdrawn keys alone are no trouble.
+		for range 5 {
+			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing, Withdrawn: true})
+		}
+		if h := s.Health(); !h.SpentUntil.IsZero() {
+			t.Errorf("health: %+v", h)
+		}
+		warnings(0)
+		flood(time.Second)
+		warnings(1)
+		h := s.Health()
+		if d := time.Until(h.SpentUntil); d < 8*time.Second || d > 10*time.Second {
+			t.Errorf("spent for %v", d)
+		}
+		time.Sleep(time.Until(h.SpentUntil) - 1)
+		if s.Health().SpentUntil.IsZero() {
+			t.Error("not spent any longer, too soon")
+		}
+		time.Sleep(1)
+		if h := s.Health(); !h.SpentUntil.IsZero() {
+			t.Errorf("health: %+v", h)
+		}
+		f.requests()
+		if _, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing}); len(f.requests()) != 1 {
+			t.Error("no fetch when Health says that there is one")
+		}
+		flood(time.Minute)
+		warnings(1)
+		time.Sleep(time.Minute)
+		flood(time.Second)
+		warnings(2)
+	})
+}
