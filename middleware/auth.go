@@ -28,7 +28,8 @@ type Config struct {
 	// Default: none.
 	Metadata *ResourceMetadata
 	// Credentials are the places where a token may be. A request with tokens
-	// in two of them is malformed. Default: [AuthorizationHeader] alone.
+	// in two of them is malformed; [FirstOf] lets the first one count. Default:
+	// [AuthorizationHeader] alone.
 	Credentials []CredentialSource
 	// Logger gets a line for refusals, with the reason: at level Warn what
 	// points to a mistake (a token for another audience, of another issuer or

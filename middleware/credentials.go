@@ -1,72 +1,88 @@
 package middleware
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/bearerkit/bearerkit/verify"
 )
 
-// A CredentialSource is a place in a request where a token may be.
+// A CredentialSource is a place in a request where a token may be. The functions
+// of this package make one for each place that is in use, and
+// [NewCredentialSource] makes one for any other.
+//
+// A place without a token, or with an empty one, has no credentials. Tokens in
+// two of the configured places, or two in one place, make the request malformed,
+// even if they are equal (RFC 6750 section 2); [FirstOf] lets the order of the
+// places decide instead.
 type CredentialSource struct {
-	// method is the RFC 9728 section 2 name of the place, if it has one.
-	method string
-	read   func(*http.Request) (token string, found presence)
+	// name is the place in the words of an error_description.
+	name string
+	// methods are the RFC 9728 section 2 names of the place, if it has any.
+	methods []string
+	// read returns the token, or "" if there are no credentials. An error that
+	// wraps verify.ErrSyntax means that the request is malformed.
+	read func(*http.Request) (token string, err error)
 }
 
-type presence int
+// malformed is the error of a request whose credentials are malformed. It is a
+// sentence for the error_description.
+type malformed string
 
-const (
-	absent presence = iota
-	present
-	malformed // there are credentials, but more than one or with broken syntax
-)
+func (m malformed) Error() string { return string(m) }
+
+func (m malformed) Is(target error) bool { return target == verify.ErrSyntax }
+
+func severalIn(place string) error { return malformed("more than one token in " + place) }
 
 // AuthorizationHeader is the Authorization header with the Bearer scheme, whose
 // name is case-insensitive (RFC 6750 section 2.1, RFC 9110 section 11.1). It is
-// the default, and the only place that every client can use.
+// the default, and the only place that every client can use. Credentials of
+// another scheme are left to others.
 func AuthorizationHeader() CredentialSource {
-	return CredentialSource{"header", func(r *http.Request) (string, presence) {
+	const place = "the Authorization header"
+	return CredentialSource{place, []string{"header"}, func(r *http.Request) (string, error) {
 		values := r.Header["Authorization"]
 		if len(values) == 0 {
-			return "", absent
+			return "", nil
 		}
 		if len(values) > 1 {
-			// The field is a single one (RFC 9110 section 5.3), and whoever
-			// else reads the request may take the other value.
-			return "", malformed
+			// The field is a single one (RFC 9110 section 5.3), and another
+			// reader of the request may take the other value.
+			return "", malformed("more than one Authorization header")
 		}
 		const scheme = "bearer"
 		v := values[0]
 		if len(v) < len(scheme) || !strings.EqualFold(v[:len(scheme)], scheme) {
-			return "", absent
+			return "", nil
 		}
 		switch rest := v[len(scheme):]; {
-		case rest == "":
-			return "", malformed
-		case rest[0] == ' ':
-			// One space; the verifier refuses what is no b64token, a second
+		case len(rest) > 1 && rest[0] == ' ':
+			// One space; the verifier refuses what is not a b64token, a second
 			// space included.
-			return rest[1:], present
-		case isTokenChar(rest[0]):
-			return "", absent // a scheme whose name starts alike
+			return rest[1:], nil
+		case rest != "" && isTokenChar(rest[0]):
+			return "", nil // a scheme whose name starts alike
 		}
-		return "", malformed
+		return "", verify.ErrSyntax
 	}}
 }
 
-// Cookie is a cookie of the given name. A service that takes tokens from
-// cookies is open to cross-site request forgery, unless something prevents it:
-// http.CrossOriginProtection, for one.
+// Cookie is a cookie of the given name. A service that takes tokens from cookies
+// is open to cross-site request forgery unless something prevents it, such as
+// [http.CrossOriginProtection].
 func Cookie(name string) CredentialSource {
-	return CredentialSource{"", func(r *http.Request) (string, presence) {
-		switch c := r.CookiesNamed(name); len(c) {
-		case 0:
-			return "", absent
-		case 1:
-			return c[0].Value, present
+	checkFieldName("Cookie", name)
+	place := "the cookie " + name
+	return CredentialSource{place, nil, func(r *http.Request) (string, error) {
+		var values []string
+		for _, c := range r.CookiesNamed(name) {
+			values = append(values, c.Value)
 		}
-		return "", malformed
+		return only(values, place)
 	}}
 }
 
@@ -74,11 +90,12 @@ func Cookie(name string) CredentialSource {
 // (RFC 6750 section 2.2). It reads the body of requests with a form: handlers
 // find the form where http.Request.ParseForm puts it, and no body.
 func FormParameter() CredentialSource {
-	return CredentialSource{"body", func(r *http.Request) (string, presence) {
+	const place = "the form"
+	return CredentialSource{place, []string{"body"}, func(r *http.Request) (string, error) {
 		mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 		if r.Method == http.MethodGet || r.Method == http.MethodHead ||
 			!strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
-			return "", absent
+			return "", nil
 		}
 		// The body alone: what is wrong with the query is between the client
 		// and the handler, whose own ParseForm goes on from here.
@@ -87,26 +104,27 @@ func FormParameter() CredentialSource {
 		err := body.ParseForm()
 		r.PostForm = body.PostForm
 		if err != nil {
-			return "", malformed
+			return "", malformed("the form cannot be read")
 		}
-		return parameter(r.PostForm["access_token"])
+		return only(r.PostForm["access_token"], place)
 	}}
 }
 
 // InsecureQueryParameter is the access_token parameter of the query (RFC 6750
 // section 2.3). It is insecure because URLs end up in logs, histories and
-// Referer headers; RFC 9700 section 4.3.2 forbids it. The WebSocket interface
-// of browsers, which cannot set headers, is what it may be needed for.
+// Referer headers; RFC 9700 section 4.3.2 forbids it. For browsers' WebSockets,
+// which cannot set headers, there is [WebSocketProtocol].
 func InsecureQueryParameter() CredentialSource {
-	return CredentialSource{"query", func(r *http.Request) (string, presence) {
+	const place = "the query"
+	return CredentialSource{place, []string{"query"}, func(r *http.Request) (string, error) {
 		if !strings.Contains(r.URL.RawQuery, "access_token") && !strings.Contains(r.URL.RawQuery, "%") {
-			return "", absent // the usual case, without parsing
+			return "", nil // the usual case, without parsing
 		}
 		values, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil && mayHideToken(r.URL.RawQuery) {
-			return "", malformed
+			return "", malformed("the query cannot be read")
 		}
-		return parameter(values["access_token"])
+		return only(values["access_token"], place)
 	}}
 }
 
@@ -132,34 +150,55 @@ func mayHideToken(query string) bool {
 
 var escape = regexp.MustCompile("%[0-9A-Fa-f]{2}")
 
-func parameter(values []string) (string, presence) {
-	switch len(values) {
-	case 0:
-		return "", absent
-	case 1:
-		return values[0], present
+// only returns the one value that is not empty, or "" if there is none. An empty
+// parameter counts as omitted (RFC 6749 section 3.1), and so does what a logout
+// leaves of a cookie.
+func only(values []string, place string) (token string, err error) {
+	for _, v := range values {
+		switch {
+		case v == "":
+		case token != "":
+			return "", severalIn(place)
+		default:
+			token = v
+		}
 	}
-	return "", malformed
+	return token, nil
 }
 
-// isTokenChar reports whether c may be part of a scheme's name (RFC 9110
-// section 5.6.2).
+// isTokenChar reports whether c may be part of a token of RFC 9110 section
+// 5.6.2, such as the name of a scheme or of a field.
 func isTokenChar(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' ||
 		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// credentials finds the request's one token.
-func (a *Auth) credentials(r *http.Request) (token string, found presence) {
+// credentials finds the request's one token; it is "" if there is none.
+func (a *Auth) credentials(r *http.Request) (token string, err error) {
+	var place string
 	for _, s := range a.config.Credentials {
-		t, f := s.read(r)
-		switch {
-		case f == absent:
-		case f == malformed || found == present:
-			return "", malformed
+		switch t, err := s.read(r); {
+		case err != nil:
+			return "", err
+		case t == "":
+		case token != "":
+			return "", malformed("tokens in two places: " + place + " and " + s.name)
 		default:
-			token, found = t, present
+			token, place = t, s.name
 		}
 	}
-	return token, found
+	return token, nil
+}
+
+// badCredentials is the failure of a request whose credentials could not be
+// read.
+func badCredentials(err error) *failure {
+	var m malformed
+	switch {
+	case errors.As(err, &m):
+		return malformedRequest(string(m))
+	case errors.Is(err, verify.ErrSyntax):
+		return malformedRequest(verify.ErrSyntax.Description())
+	}
+	return credentialsUnavailable.with(err)
 }

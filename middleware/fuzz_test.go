@@ -293,7 +293,7 @@ func fixedText() string {
 		malformed := string(verify.ErrMalformed)
 		descriptions[malformed] = append(descriptions[malformed], says, says+": "+cause)
 	}
-	descriptions["credentials"] = descriptions[string(verify.ErrSyntax)]
+	descriptions["credentials"] = append(descriptions[string(verify.ErrSyntax)], credentialSentences...)
 	var b strings.Builder
 	for reason, list := range descriptions {
 		for _, d := range list {

@@ -141,7 +141,7 @@ func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
 	switch {
 	case earlier == nil:
 	case earlier.auth != nil:
-		if token, found := earlier.auth.credentials(r); found == present && token == earlier.credentials {
+		if token, _ := earlier.auth.credentials(r); token == earlier.credentials {
 			return r
 		}
 	case earlier.counted:
@@ -156,13 +156,13 @@ func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
 // it the identity if the token is good. Neither means that nobody is there.
 func (g *Guard) decide(r *http.Request) (*identity, *failure) {
 	a := g.auth
-	token, found := a.credentials(r)
+	token, err := a.credentials(r)
 	switch {
-	case found == malformed:
-		return nil, malformedRequest(verify.ErrSyntax.Description())
-	case found == absent && g.optional:
+	case err != nil:
+		return nil, badCredentials(err)
+	case token == "" && g.optional:
 		return nil, nil
-	case found == absent:
+	case token == "":
 		return nil, noCredentials
 	}
 	ctx := r.Context()

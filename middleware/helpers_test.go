@@ -47,6 +47,17 @@ func newStaticOf(t testing.TB, edit func(*verify.Config), c *middleware.Config) 
 	t.Helper()
 	issuer := verifytest.NewInMemory("https://issuer.example")
 	t.Cleanup(issuer.Close)
+	return issuer, staticAuth(t, issuer, edit, c)
+}
+
+// newStaticWith is newStatic for an issuer that is there already.
+func newStaticWith(t testing.TB, issuer *verifytest.Server, c middleware.Config) *middleware.Auth {
+	t.Helper()
+	return staticAuth(t, issuer, nil, &c)
+}
+
+func staticAuth(t testing.TB, issuer *verifytest.Server, edit func(*verify.Config), c *middleware.Config) *middleware.Auth {
+	t.Helper()
 	var keys []verify.Key
 	for _, k := range issuer.Keys() {
 		keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
@@ -66,7 +77,7 @@ func newStaticOf(t testing.TB, edit func(*verify.Config), c *middleware.Config) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return issuer, auth
+	return auth
 }
 
 func findUser(_ context.Context, t *verify.Token) (user, error) { return user{t.Subject}, nil }

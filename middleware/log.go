@@ -85,7 +85,7 @@ func (a *Auth) level(f *failure, now time.Time) slog.Level {
 	switch f.reason {
 	case reasonNoCredentials, reasonCanceled:
 		return slog.LevelDebug
-	case reasonUserUnavailable, reasonRequirementUnavailable, reasonCheckUnavailable:
+	case reasonCredentialsUnavailable, reasonUserUnavailable, reasonRequirementUnavailable, reasonCheckUnavailable:
 		return slog.LevelError
 	case string(verify.ErrExpired), string(verify.ErrInactive):
 		if a.passed.since(now) < time.Minute {

@@ -66,8 +66,10 @@ func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSourc
 	}
 	var methods []string
 	for _, s := range sources {
-		if s.method != "" && !slices.Contains(methods, s.method) {
-			methods = append(methods, s.method)
+		for _, m := range s.methods {
+			if !slices.Contains(methods, m) {
+				methods = append(methods, m)
+			}
 		}
 	}
 	servers := c.AuthorizationServers

@@ -22,11 +22,12 @@ type Refusal struct {
 	Challenges  []string      // the WWW-Authenticate fields; none for a 403 that no other token would mend, and for a 503
 	RetryAfter  time.Duration // how long to wait before another try; 0 if waiting does not help
 	// Reason names what happened in one word, out of a closed set: those of
-	// [verify.Reason] and "no_credentials", "credentials", "no_user",
-	// "user_denied", "user_unavailable", "insufficient_scope", "permission",
-	// "organization", "not_user", "not_machine", "max_age", "acr",
-	// "requirement", "requirement_unavailable", "check_unavailable" and
-	// "canceled". It is fit for a metric's label.
+	// [verify.Reason] and "no_credentials", "credentials",
+	// "credentials_unavailable", "no_user", "user_denied", "user_unavailable",
+	// "insufficient_scope", "permission", "organization", "not_user",
+	// "not_machine", "max_age", "acr", "requirement",
+	// "requirement_unavailable", "check_unavailable" and "canceled". It is fit
+	// for a metric's label.
 	Reason string
 	// Err is the error behind it, if there is one. It is for logs.
 	Err error
@@ -52,6 +53,7 @@ const (
 const (
 	reasonNoCredentials          = "no_credentials"
 	reasonCredentials            = "credentials"
+	reasonCredentialsUnavailable = "credentials_unavailable"
 	reasonNoUser                 = "no_user"
 	reasonUserDenied             = "user_denied"
 	reasonUserUnavailable        = "user_unavailable"
@@ -169,6 +171,7 @@ var (
 	noUser        = badToken("the token's subject is not a user", reasonNoUser)
 	userDenied    = forbidden("the user is not admitted", reasonUserDenied)
 
+	credentialsUnavailable = unavailable("the credentials cannot be read at the moment", reasonCredentialsUnavailable)
 	userUnavailable        = unavailable("the user cannot be looked up at the moment", reasonUserUnavailable)
 	requirementUnavailable = unavailable("a requirement cannot be checked at the moment", reasonRequirementUnavailable)
 )
