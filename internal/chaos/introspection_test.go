@@ -293,24 +293,28 @@ func TestLookalikes(t *testing.T) {
 		"alg none":                     none + "." + payload + ".",
 		"alg none, signed":             none + "." + payload + "." + signature,
 		"3 segments of nothing":        "..",
-		"3 segments of anything":       "a.b.c",
-		"3 opaque segments":            "v2.public.dG9rZW4",
 		"no header":                    "." + payload + "." + signature,
 		"no payload":                   header + ".." + signature,
 		"4 segments":                   header + "." + payload + "." + signature + "." + signature,
 		"4 segments and a dot":         header + "." + payload + "." + signature + ".",
-		"a JWE":                        jwe + ".ZWs.aXY.Y3Q.dGFn",
-		"a JWE without its key":        jwe + "..aXY.Y3Q.dGFn",
 		"5 segments":                   header + "." + payload + "." + signature + ".a.b",
 		"5 segments, a signed JWT's":   header + "." + payload + "." + signature + "." + payload + "." + signature,
 		"6 segments":                   strings.Repeat(header+".", 5) + signature,
 		"a header behind white space":  b64([]byte(" \r\n\t"+`{"alg":"ES256"}`)) + "." + payload + ".a.b",
 		"a header in other base64":     base64.RawStdEncoding.EncodeToString([]byte(`{"a":"???>>>","alg":"ES256"}`)) + "." + payload + ".a.b",
-		"a header that is cut":         header[:8] + "." + payload,
 		"a bad signature":              header + "." + payload + "." + b64(make([]byte, 64)),
 		"a JWT with another's payload": header + "." + strings.Split(issuer.Token(nil), ".")[1] + "." + signature,
 		"a JWT with padding":           header + "." + payload + "." + signature + "==",
 		"a JWT in front of something":  header + "." + payload + "." + signature + "~WyJzYWx0IiwibiIsInYiXQ~",
+	}
+	// What is not one is shown to the issuer.
+	opaque := map[string]string{
+		"1 part":               "czZCaGRSa3F0MzpnWDFmQmF0M2JW",
+		"3 parts":              "v2.public.dG9rZW4",
+		"4 parts":              "mF_9.B5f-4.1JqM.x",
+		"a JWE":                jwe + ".ZWs.aXY.Y3Q.dGFn",
+		"a JWE without a key":  jwe + "..aXY.Y3Q.dGFn",
+		"a header that is cut": header[:8] + "." + payload,
 	}
 	for _, mode := range []string{"fallback", "always"} {
 		t.Run(mode, func(t *testing.T) {
@@ -323,9 +327,9 @@ func TestLookalikes(t *testing.T) {
 			if n := issuer.Requests(verifytest.Introspection) - before; n != 0 {
 				t.Errorf("%d questions", n)
 			}
-			// This is what the answer would have been.
-			f.want(t, "opaque", "/api/protected", "mF_9.B5f-4.1JqM.x", 200)
-			f.want(t, "opaque", "/api/protected", "czZCaGRSa3F0MzpnWDFmQmF0M2JW", 200)
+			for name, token := range opaque {
+				f.want(t, name, "/api/protected", token, 200)
+			}
 		})
 	}
 }
