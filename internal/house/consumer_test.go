@@ -8,13 +8,10 @@ import (
 	"testing"
 )
 
-// TestConsumerDownloadsNoFramework builds a module that imports only verify,
-// jwks and middleware, with an empty module cache that is filled from this
-// machine's own, and looks at what was downloaded.
+// TestConsumerDownloadsNoFramework has a module that imports only verify, jwks
+// and middleware load what it needs into an empty module cache, which is filled
+// from this machine's own, and looks at what was downloaded.
 func TestConsumerDownloadsNoFramework(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a module from scratch")
-	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +48,7 @@ func main() {}
 			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	run("build", "./...")
+	run("list", "-deps", "./...")
 	downloaded := unpacked(t, cache)
 	if len(downloaded) == 0 {
 		t.Fatal("nothing was downloaded: the test looks in the wrong place")
