@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // What tests outside of the package see of its inside: the layer below the
@@ -55,6 +58,25 @@ func CheckSignature(alg string, message, signature []byte, keys KeySource) error
 type unbound struct{ KeySource }
 
 func (unbound) Bind(string) error { return nil }
+
+// CountChecks counts the signature checks of an algorithm from now on, until the
+// function that it returns beside the count is called. Nothing may be verified
+// while either of them is.
+func CountChecks(alg string) (checks func() int, stop func()) {
+	c := &counting{SigningMethod: algorithms[alg].method}
+	algorithms[alg].method = c
+	return func() int { return int(c.n.Swap(0)) }, func() { algorithms[alg].method = c.SigningMethod }
+}
+
+type counting struct {
+	jwt.SigningMethod
+	n atomic.Int64
+}
+
+func (c *counting) Verify(text string, signature []byte, key any) error {
+	c.n.Add(1)
+	return c.SigningMethod.Verify(text, signature, key)
+}
 
 // KnownHeaders is how many headers a verifier remembers.
 func KnownHeaders(v *Verifier) int {

@@ -191,39 +191,60 @@ func (s *KeySet) Succeed(old *KeySet) *KeySet {
 	}
 	next := &KeySet{byID: s.byID, all: s.all}
 	for _, k := range slices.Concat(old.all, old.former) {
-		gone := !slices.ContainsFunc(s.all, func(o *key) bool { return o.fingerprint == k.fingerprint })
-		if gone && len(next.former) < maxFormer {
+		same := func(o *key) bool { return o.id == k.id && o.sameMaterial(k) }
+		if len(next.former) < maxFormer && !slices.ContainsFunc(s.all, same) && !slices.ContainsFunc(next.former, same) {
 			next.former = append(next.former, k)
 		}
 	}
 	return next
 }
 
-// formerly reports whether a withdrawn key has signed the token.
-func (s *KeySet) formerly(p *parsed) bool {
-	return slices.ContainsFunc(s.former, func(k *key) bool {
-		return !p.noKid && k.id == p.kid && k.serves(p.alg) && k.verifies(p)
-	})
+// formerSigner returns the withdrawn key that has signed the token, or nil. Who
+// makes tokens up must not make it cost much, so it tries the last one with the
+// token's kid; for a token without one, the last ones that serve the algorithm,
+// as many as are left of maxTries after those that were tried, but one at least.
+func (s *KeySet) formerSigner(p *parsed, failed []*key) *key {
+	left := 1
+	if p.noKid {
+		left = max(1, maxTries-len(failed))
+	}
+	for _, k := range s.former {
+		if left == 0 {
+			break
+		}
+		if !k.serves(p.alg) || !p.noKid && k.id != p.kid || slices.ContainsFunc(failed, k.sameMaterial) {
+			continue
+		}
+		if k.verifies(p) {
+			return k
+		}
+		left--
+	}
+	return nil
 }
 
 // find appends to dst the keys that may have made a token's signature: with an
-// ID the ones of that name, without one all that serve the algorithm. It reports
-// false if those are more than may be tried.
+// ID the ones of that name, without one all that serve the algorithm. The same
+// key under two names is one of them. It reports false if those are more than
+// may be tried.
 func (s *KeySet) find(dst []*key, p *parsed) (keys []*key, ok bool) {
 	from := s.all
 	if !p.noKid {
 		from = s.byID[p.kid]
 	}
 	for _, k := range from {
-		if k.serves(p.alg) {
-			if len(dst) == maxTries {
-				return nil, false
-			}
-			dst = append(dst, k)
+		if !k.serves(p.alg) || slices.ContainsFunc(dst, k.sameMaterial) {
+			continue
 		}
+		if len(dst) == maxTries {
+			return nil, false
+		}
+		dst = append(dst, k)
 	}
 	return dst, true
 }
+
+func (k *key) sameMaterial(o *key) bool { return k.fingerprint == o.fingerprint }
 
 // has reports whether the set has a key of another set: the same material under
 // the same ID, for the same algorithm.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -60,6 +61,11 @@ func TestKeyRules(t *testing.T) {
 		t.Fatalf("the weak modulus has %d bits", roca.BitLen())
 	}
 	even := new(big.Int).Sub(modulus(2048), big.NewInt(1))
+	beyond := int64(1) << 31
+	exponentOf64Bits := "exponent"
+	if strconv.IntSize == 32 {
+		exponentOf64Bits = "" // it is 65537 there
+	}
 	offCurve := new(big.Int).Xor(p256.Y, big.NewInt(1))
 	for _, c := range []struct {
 		name string
@@ -97,6 +103,9 @@ func TestKeyRules(t *testing.T) {
 		{"RSA e=2", "RS256", rsaKey(n, 2), "exponent"},
 		{"RSA e=65536", "RS256", rsaKey(n, 65536), "exponent"},
 		{"RSA e=-3", "RS256", rsaKey(n, -3), "exponent"},
+		{"RSA e=2^31", "RS256", rsaKey(n, int(beyond)), "exponent"},
+		{"RSA e=2^31+1", "RS256", rsaKey(n, int(beyond+1)), "exponent"},
+		{"RSA e=2^32+65537", "RS256", rsaKey(n, int(2*beyond+65537)), exponentOf64Bits},
 		{"RSA ROCA", "RS256", rsaKey(roca, 65537), "ROCA"},
 		{"RSA ROCA, no alg", "", rsaKey(roca, 65537), "ROCA"},
 		{"RSA by value", "RS256", rsaPriv.PublicKey, "type"},

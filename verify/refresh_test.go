@@ -325,6 +325,7 @@ func TestWithdrawn(t *testing.T) {
 	third := published(k[2]).Succeed(second)
 	again := published(k[0]).Succeed(third)
 	sameKid := published(forger).Succeed(first)
+	renamed := &signer{"renamed", "EdDSA", k[0].priv}
 	if first.Succeed(nil) != first || first.Succeed(first) != first {
 		t.Error("a set that succeeds none, or itself, is the same")
 	}
@@ -340,6 +341,11 @@ func TestWithdrawn(t *testing.T) {
 		{"withdrawn two sets ago", third, k[0].good(), true},
 		{"withdrawn and back, the other one", again, k[1].good(), true},
 		{"the old material of a kid", sameKid, k[0].good(), true},
+		{"the old name of a key", published(renamed).Succeed(first), k[0].good(), true},
+		{"without kid", second, k[0].bare(), true},
+		{"without kid, withdrawn two sets ago", third, k[0].bare(), true},
+		{"without kid, never seen", second, k[2].bare(), false},
+		{"without kid, beside four that fit", published(fresh("y", 4)...).Succeed(first), k[0].bare(), true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			keys := &source{set: tc.set}
@@ -365,5 +371,62 @@ func TestWithdrawn(t *testing.T) {
 	refuse(t, v, k[0].good(), verify.ErrUnknownKey)
 	if !keys.withdrawn[0] {
 		t.Error("the latest is not among the remembered")
+	}
+}
+
+// What a made-up token costs is bounded, however many keys came and went: with a
+// kid two signature checks, without one five; and those of the keys that a fetch
+// brings just then, which is once for each of them.
+func TestSignatureChecksAreBounded(t *testing.T) {
+	checks, stop := verify.CountChecks("EdDSA")
+	defer stop()
+	forger := &signer{"k", "EdDSA", newEd()}
+	// Sixteen rotations and more that keep their kid, and as many that do not.
+	var kept, renamed *verify.KeySet
+	for i := range 20 {
+		kept = published(&signer{"k", "EdDSA", newEd()}).Succeed(kept)
+		renamed = published(fresh(fmt.Sprint(i, "-"), 1)...).Succeed(renamed)
+	}
+	four := published(fresh("four", 4)...).Succeed(renamed)
+	twice := &signer{"k", "EdDSA", newEd()}
+	for _, c := range []struct {
+		name        string
+		set, next   *verify.KeySet
+		token       string
+		most, atAll int
+	}{
+		{"one key", published(eddsa), nil, (&signer{"eddsa", "EdDSA", newEd()}).good(), 1, 1},
+		{"one key under two algorithms", keySet(verify.Key{ID: "k", Public: twice.priv.Public()}, twice.key()), nil, forger.good(), 1, 1},
+		{"an unknown kid", kept, nil, (&signer{"unknown", "EdDSA", newEd()}).good(), 0, 0},
+		{"a kid that was kept", kept, nil, forger.good(), 2, 2},
+		{"a withdrawn kid", renamed, nil, (&signer{"15-0", "EdDSA", newEd()}).good(), 1, 1},
+		{"a kid that changes just then", kept, published(&signer{"k", "EdDSA", newEd()}).Succeed(kept), forger.good(), 3, 2},
+		{"no kid", renamed, nil, forger.bare(), 4, 4},
+		{"no kid, four keys", four, nil, forger.bare(), 5, 5},
+		{"no kid, one key under four kids", published(&signer{"a", "EdDSA", twice.priv}, &signer{"b", "EdDSA", twice.priv}, &signer{"c", "EdDSA", twice.priv}), nil, forger.bare(), 1, 1},
+		{"no kid, five keys", published(fresh("five", 5)...).Succeed(renamed), nil, forger.bare(), 0, 0},
+		{"no kid, and four keys that come just then", four, published(fresh("next", 4)...).Succeed(four), forger.bare(), 9, 5},
+	} {
+		keys := &source{set: c.set, next: c.next}
+		v := withSource(t, keys)
+		checks()
+		for i, want := range []int{c.most, c.atAll, c.atAll} { // the first one may see the change
+			if _, err := v.Verify(t.Context(), c.token); err == nil {
+				t.Fatalf("%s: accepted", c.name)
+			}
+			if n := checks(); n != want {
+				t.Errorf("%s: try %d: %d checks, want %d", c.name, i, n, want)
+			}
+		}
+	}
+	// A key that was withdrawn and comes back is not tried again.
+	k := fresh("back", 2)
+	first := published(k[0])
+	second := published(k[1]).Succeed(first)
+	v := withSource(t, &source{set: second, next: published(k...).Succeed(second)})
+	checks()
+	accept(t, v, k[0].good())
+	if n := checks(); n != 1 {
+		t.Errorf("a key that came back: %d checks", n)
 	}
 }

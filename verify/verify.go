@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -147,80 +145,6 @@ func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
 		return nil, t, refuseBound(c.cnf)
 	}
 	return is, t, nil
-}
-
-// maxTries bounds the signature checks that one token without a kid may cost
-// with one key set.
-const maxTries = 4
-
-// errNoKeySet marks that there is no key set to judge by.
-var errNoKeySet = errors.New("no key set")
-
-// checkSignature finds the key and checks the signature; it returns the key and
-// the set that has it.
-func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *KeySet, error) {
-	set, err := keySetOf(source)
-	if err != nil {
-		// The source may be fetching its first set this moment.
-		set, err = refreshed(ctx, source, Demand{Good: func(s *KeySet) bool { return s != nil }})
-		if err != nil {
-			return nil, nil, unavailable(fmt.Errorf("%w: %w", errNoKeySet, err))
-		}
-	}
-	var room [maxTries]*key
-	keys, ok := set.find(room[:0], p)
-	if !ok {
-		return nil, nil, refuseKey("kid", set)
-	}
-	for _, k := range keys {
-		if k.verifies(p) {
-			return k, set, nil
-		}
-	}
-	return checkNewer(ctx, source, *p, set, slices.Clone(keys))
-}
-
-// checkNewer is checkSignature where the set at hand was not enough. A key that
-// is not in it, or one whose signature does not verify, may be due to a rotation
-// that has not been noticed yet: the source is asked for a newer set, and the
-// keys that it brought are tried, once.
-func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, tried []*key) (*key, *KeySet, error) {
-	untried := func(s *KeySet) (keys []*key, ok bool) {
-		keys, ok = s.find(nil, &p)
-		return slices.DeleteFunc(keys, func(k *key) bool {
-			return slices.ContainsFunc(tried, func(t *key) bool { return t.fingerprint == k.fingerprint })
-		}), ok
-	}
-	newer, err := refreshed(ctx, source, Demand{
-		Good: func(s *KeySet) bool {
-			if s == nil {
-				return false
-			}
-			keys, ok := untried(s)
-			return len(keys) > 0 || !ok
-		},
-		Withdrawn: set.formerly(&p),
-	})
-	switch {
-	case err == nil:
-		keys, ok := untried(newer)
-		if !ok {
-			return nil, nil, refuseKey("kid", newer)
-		}
-		for _, k := range keys {
-			if k.verifies(&p) {
-				return k, newer, nil
-			}
-		}
-	case len(tried) == 0 || p.noKid:
-		// The issuer cannot be asked for a key that we have never seen, so
-		// nobody knows whether the token is good.
-		return nil, nil, unavailable(err)
-	}
-	if len(tried) == 0 {
-		return nil, nil, refuseKey("", newer)
-	}
-	return nil, nil, refuse(ErrSignature, "")
 }
 
 // checkFailed turns the error of an additional check into that of the verifier.
