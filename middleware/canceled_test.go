@@ -16,6 +16,7 @@ import (
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
@@ -63,16 +64,21 @@ func TestClientHangsUp(t *testing.T) {
 				if where == "user" {
 					config.User = middleware.Resolve(func(ctx context.Context, _ *verify.Token) (user, error) { return user{}, wait(ctx) })
 				}
-				issuer, auth := newAuth(t, config)
+				issuer := verifytest.NewServer()
+				defer issuer.Close()
+				if where == "keys" {
+					issuer.Fail(verifytest.JWKS, verifytest.Hang())
+					time.AfterFunc(10*time.Millisecond, cancel)
+				}
+				v := must(verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()},
+					Keys: jwks.New(jwks.Config{Issuer: issuer.Issuer(), Logger: slog.New(slog.DiscardHandler)})}}}))
+				defer v.Close()
+				auth := must(middleware.New(v, config))
 				guard := auth.Require()
-				switch where {
-				case "requirement":
+				if where == "requirement" {
 					guard = auth.Require(middleware.Func("no", func(ctx context.Context, _ *verify.Token) error {
 						return errors.Join(wait(ctx), verify.ErrUnavailable)
 					}))
-				case "keys":
-					issuer.Fail(verifytest.JWKS, verifytest.Hang())
-					time.AfterFunc(10*time.Millisecond, cancel)
 				}
 				if where != "keys" {
 					ready(t, issuer, auth)

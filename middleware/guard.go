@@ -144,8 +144,6 @@ func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
 		if token, _ := earlier.auth.credentials(r); token == earlier.credentials {
 			return r
 		}
-	case earlier.counted:
-		return r
 	default:
 		id.token, id.user = earlier.token, earlier.user
 	}

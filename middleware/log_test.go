@@ -62,6 +62,11 @@ func TestLinesAreThrottled(t *testing.T) {
 		if strings.Count(text, "\n") != 2 || !strings.Contains(text, "suppressed=100") || !strings.Contains(text, "suppressed=49") {
 			t.Errorf("a minute later: %s", text)
 		}
+		refuse(issuer.Token(verifytest.Claims{"exp": "soon"}), 2)
+		refuse(issuer.Token(verifytest.Claims{"iat": "now"}), 2)
+		if text := take(); strings.Count(text, "\n") != 2 {
+			t.Errorf("two claims at fault: %s", text)
+		}
 		refuse("", 3)
 		if text := take(); text != "" {
 			t.Errorf("no credentials: %s", text)

@@ -115,6 +115,15 @@ func (t *Token) HasPermission(permission string) bool {
 	return slices.Contains(t.permissions, permission)
 }
 
+// WithPermissions returns a copy of the token that has the given permissions in
+// place of its own. It is for callers whose permissions come from elsewhere: an
+// API key's record, a database.
+func (t *Token) WithPermissions(permissions ...string) *Token {
+	c := t.clone()
+	c.permissions = slices.Clone(permissions)
+	return c
+}
+
 // IsMachine reports whether the token was issued to a client on its own behalf
 // and not for a user (the client credentials grant): its subject is the client
 // itself (RFC 9068 section 2.2), also in Auth0's spelling "<client>@clients".

@@ -154,6 +154,20 @@ func TestHasPermission(t *testing.T) {
 	}
 }
 
+// Permissions from elsewhere take the place of the token's, in a copy.
+func TestWithPermissions(t *testing.T) {
+	list := []string{"a", "b"}
+	tok := &verify.Token{Subject: "s", Audience: []string{"x"}}
+	with := tok.WithPermissions(list...)
+	list[0] = "c"
+	if !with.HasPermission("a") || !with.HasPermission("b") || with.HasPermission("c") || with.Subject != "s" || tok.HasPermission("a") {
+		t.Errorf("%v, %v", with.HasPermission("a"), tok.HasPermission("a"))
+	}
+	if with.WithPermissions().HasPermission("a") {
+		t.Error("permissions stay")
+	}
+}
+
 func TestIsMachine(t *testing.T) {
 	v, _ := build(t, func(c *verify.Config) {
 		c.Issuers = []verify.Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys, AllowNoSubject: true}}

@@ -13,24 +13,21 @@ import (
 // same defaults as those of [Server.Token]. HasScope, HasPermission and Claims
 // work on it. It needs no server, because the verifier that it comes from trusts
 // a key of this package alone and goes away with the call; any audience and any
-// issuer will do. NewToken panics if no verifier would accept the claims: if the
-// token has expired, or a scope is a number.
+// issuer will do. The functions in as may set how the issuer's tokens are read
+// ([verify.Issuer.SubjectClaim] and the like). NewToken panics if no verifier
+// would accept the claims: if the token has expired, or a scope is a number.
 //
 //	ctx := middleware.NewContext(r.Context(), user, verifytest.NewToken(verifytest.Claims{"permissions": []string{"orders.delete"}}))
-func NewToken(claims Claims) *verify.Token {
+func NewToken(claims Claims, as ...func(*verify.Issuer)) *verify.Token {
 	full := defaults("https://issuer.example.com", claims)
 	name, _ := full["iss"].(string)
 	key := ownKey()
 	set, _ := verify.NewKeySet([]verify.Key{{ID: key.ID, Algorithm: key.Algorithm, Public: key.Public()}})
-	v, err := verify.New(verify.Config{
-		Issuers: []verify.Issuer{{
-			Issuer:             name,
-			Keys:               ownKeys{set},
-			InsecureNoAudience: true,
-			AllowNoSubject:     true,
-		}},
-		CacheSize: verify.NoCache,
-	})
+	issuer := verify.Issuer{Issuer: name, Keys: ownKeys{set}, InsecureNoAudience: true, AllowNoSubject: true}
+	for _, set := range as {
+		set(&issuer)
+	}
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{issuer}, CacheSize: verify.NoCache})
 	if err != nil {
 		panic(fmt.Sprintf("verifytest: %v", err))
 	}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
@@ -37,6 +38,10 @@ func TestNewToken(t *testing.T) {
 	other := verifytest.NewToken(verifytest.Claims{"iss": "https://other.example", "sub": nil, "aud": nil})
 	if other.Issuer != "https://other.example" || other.Subject != "" || other.Audience != nil {
 		t.Errorf("token %+v", *other)
+	}
+	named := verifytest.NewToken(verifytest.Claims{"sub": nil, "email": "a@example.com"}, func(i *verify.Issuer) { i.SubjectClaim = "email" })
+	if named.Subject != "a@example.com" {
+		t.Errorf("subject %q", named.Subject)
 	}
 	machine := verifytest.NewToken(verifytest.Claims{"sub": "client_1"})
 	if !machine.IsMachine() {
