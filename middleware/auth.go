@@ -31,6 +31,10 @@ type Config struct {
 	// in two of them is malformed; [FirstOf] lets the first one count. Default:
 	// [AuthorizationHeader] alone.
 	Credentials []CredentialSource
+	// Authenticators admit callers with credentials of other kinds: API keys,
+	// sessions. They are asked in order, where a request has no bearer token: one
+	// that is there decides alone, good or bad. Default: none.
+	Authenticators []Authenticator
 	// Logger gets a line for refusals, with the reason: at level Warn what
 	// points to a mistake (a token for another audience, of another issuer or
 	// kind, a scope that is missing), or that tokens cannot be verified; at
@@ -80,6 +84,7 @@ func New(v *verify.Verifier, c Config) (*Auth, error) {
 	if len(c.Credentials) == 0 {
 		a.config.Credentials = defaultCredentials
 	}
+	a.config.Authenticators = slices.Clone(c.Authenticators)
 	if a.logger == nil {
 		a.logger = slog.Default()
 	}
@@ -109,6 +114,9 @@ func (c Config) prepare(issuers []string) (m *metadata, err error) {
 		if s.read == nil {
 			fault(fmt.Sprintf("Credentials[%d]", i), "is empty")
 		}
+	}
+	for i, k := range c.Authenticators {
+		k.check(func(field, problem string) { fault(fmt.Sprintf("Authenticators[%d].%s", i, field), problem) })
 	}
 	if c.Metadata != nil {
 		m, err = newMetadata(*c.Metadata, issuers, sources)

@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -159,4 +160,60 @@ func ExampleWithRecord() {
 	// Output:
 	// GET /orders allowed  Ada
 	// GET /reports refused insufficient_scope Ada
+}
+
+// API keys beside bearer tokens, on the same routes: an authenticator says whose a
+// key is in the words of a token, and the requirements look at either. Of the
+// keys, only digests are stored.
+func ExampleAuthenticator() {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	type record struct {
+		owner, scope string
+		permissions  []string
+	}
+	keys := map[[sha256.Size]byte]record{
+		sha256.Sum256([]byte("3f6c-example-key")): {"warehouse", "orders:read", []string{"orders.ship"}},
+	}
+	auth, err := middleware.Config{
+		Logger: slog.New(slog.DiscardHandler),
+		Authenticators: []middleware.Authenticator{{
+			Credentials: middleware.Header("X-Api-Key"),
+			Challenge:   `ApiKey realm="orders"`,
+			Authenticate: func(ctx context.Context, key string) (*verify.Token, error) {
+				r, ok := keys[sha256.Sum256([]byte(key))]
+				if !ok {
+					return nil, middleware.ErrNoUser
+				}
+				t := &verify.Token{Issuer: "api-keys", Subject: r.owner, Scope: r.scope}
+				return t.WithPermissions(r.permissions...), nil
+			},
+		}},
+	}.ForIssuer(issuer.Issuer(), issuer.Audience())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	orders := httpauth.Require(auth, middleware.Scope("orders:read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := middleware.TokenFrom(r.Context())
+		fmt.Println("orders for", token.Subject, token.HasPermission("orders.ship"))
+	}))
+	for _, header := range [][2]string{
+		{"Authorization", "Bearer " + issuer.Token(verifytest.Claims{"scope": "orders:read"})},
+		{"X-Api-Key", "3f6c-example-key"},
+		{"X-Api-Key", "guessed"},
+	} {
+		r := httptest.NewRequest("GET", "/orders", nil)
+		r.Header.Set(header[0], header[1])
+		w := httptest.NewRecorder()
+		orders.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			fmt.Println(w.Code, w.Header().Values("WWW-Authenticate"))
+		}
+	}
+	// Output:
+	// orders for user_1 false
+	// orders for warehouse true
+	// 401 [Bearer scope="orders:read" ApiKey realm="orders"]
 }

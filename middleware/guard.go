@@ -141,7 +141,7 @@ func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
 	switch {
 	case earlier == nil:
 	case earlier.auth != nil:
-		if token, _ := earlier.auth.credentials(r); token == earlier.credentials {
+		if by, credentials, _ := earlier.auth.presented(r); by == earlier.by && credentials == earlier.credentials {
 			return r
 		}
 	default:
@@ -154,20 +154,20 @@ func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
 // it the identity if the token is good. Neither means that nobody is there.
 func (g *Guard) decide(r *http.Request) (*identity, *failure) {
 	a := g.auth
-	token, err := a.credentials(r)
+	by, credentials, err := a.presented(r)
 	switch {
 	case err != nil:
 		return nil, badCredentials(err)
-	case token == "" && g.optional:
+	case credentials == "" && g.optional:
 		return nil, nil
-	case token == "":
+	case credentials == "":
 		return nil, noCredentials
 	}
 	ctx := r.Context()
 	id, _ := ctx.Value(identityOf{a}).(*identity)
-	if id == nil || id.credentials != token || g.ask.fresh && !id.fresh || a.expired(id.token) {
+	if id == nil || id.by != by || id.credentials != credentials || g.ask.fresh && !id.fresh || a.expired(id.token) {
 		var f *failure
-		if id, f = a.identify(ctx, token, g.ask.fresh); f != nil {
+		if id, f = a.identify(ctx, by, credentials, g.ask.fresh); f != nil {
 			return id, f
 		}
 	} else {
@@ -188,34 +188,38 @@ func (a *Auth) expired(t *verify.Token) bool {
 	return !t.Expiry.IsZero() && !a.verifier.Now().Before(t.Expiry.Add(a.verifier.Leeway()))
 }
 
-// identify verifies the token and resolves its user. It returns the identity
-// beside a failure if the token is good.
-func (a *Auth) identify(ctx context.Context, token string, fresh bool) (*identity, *failure) {
-	t, err := a.verify(ctx, token, fresh)
-	if err != nil {
-		return nil, refusedToken(err)
+// identify finds out whose the credentials are and resolves the user. It returns
+// the identity beside a failure if the credentials are good.
+func (a *Auth) identify(ctx context.Context, by *Authenticator, credentials string, fresh bool) (*identity, *failure) {
+	t, f := a.vouch(ctx, by, credentials, fresh)
+	if f != nil {
+		return nil, f
 	}
-	id := &identity{Context: ctx, auth: a, credentials: token, token: t, fresh: fresh, counted: true}
+	id := &identity{Context: ctx, auth: a, by: by, credentials: credentials, token: t, fresh: fresh, counted: true}
 	if a.config.User.find == nil {
 		return id, nil
 	}
+	var err error
 	if id.user, err = a.config.User.find(ctx, t); err != nil {
 		return id, said(err, userDenied, userUnavailable)
 	}
 	return id, nil
 }
 
-func (a *Auth) verify(ctx context.Context, token string, fresh bool) (*verify.Token, error) {
-	if fresh {
-		return a.verifier.VerifyFresh(ctx, token)
+// vouch verifies a bearer token, or asks the authenticator of other credentials.
+func (a *Auth) vouch(ctx context.Context, by *Authenticator, credentials string, fresh bool) (*verify.Token, *failure) {
+	if by != nil {
+		return a.authenticate(ctx, by, credentials)
 	}
-	return a.verifier.Verify(ctx, token)
-}
-
-// recheck verifies an identity's credentials again.
-func (a *Auth) recheck(ctx context.Context, id *identity) error {
-	_, err := a.verify(ctx, id.credentials, id.fresh)
-	return err
+	check := a.verifier.Verify
+	if fresh {
+		check = a.verifier.VerifyFresh
+	}
+	t, err := check(ctx, credentials)
+	if err != nil {
+		return nil, refusedToken(err)
+	}
+	return t, nil
 }
 
 // hungUp reports whether a request's context has ended because the client has

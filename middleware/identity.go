@@ -2,8 +2,10 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/bearerkit/bearerkit/verify"
@@ -15,8 +17,9 @@ import (
 // that values, spans and deadlines of layers between two guards stay.
 type identity struct {
 	context.Context
-	auth        *Auth  // whose guard admitted the request by its credentials; nil if none did
-	credentials string // of the request
+	auth        *Auth          // whose guard admitted the request by its credentials; nil if none did
+	by          *Authenticator // whose the credentials are; nil: a bearer token
+	credentials string
 	token       *verify.Token
 	user        any
 	fresh       bool // the authorization server was asked for this request
@@ -99,7 +102,7 @@ func NewContext(ctx context.Context, user any, token *verify.Token) context.Cont
 // act as its user: never log it, never store it, and never forward it to another
 // service, which is a different audience.
 func ExposeRawToken(ctx context.Context) (token string, ok bool) {
-	if id := latest(ctx); id != nil && id.auth != nil {
+	if id := latest(ctx); id != nil && id.auth != nil && id.by == nil {
 		return id.credentials, true
 	}
 	return "", false
@@ -126,13 +129,22 @@ func UntilExpiry(ctx context.Context) (_ context.Context, cancel context.CancelF
 // Recheck verifies the credentials by which the request was admitted once more,
 // for a response that lasts: it finds that the token has expired, that its key
 // was withdrawn, or that it was revoked, as far as a new request with it would.
-// The error is that of [verify.Verifier.Verify]; one that wraps
-// [verify.ErrUnavailable] says nothing about the token. It is
-// [verify.ErrUnavailable] if no guard has admitted the request.
+// The error is that of [verify.Verifier.Verify], or of the [Authenticator]; one
+// that wraps [verify.ErrUnavailable] says nothing about the token, and is the
+// answer too if no guard has admitted the request.
 func Recheck(ctx context.Context) error {
 	id := latest(ctx)
 	if id == nil || id.auth == nil {
 		return fmt.Errorf("middleware: no credentials to check: %w", verify.ErrUnavailable)
 	}
-	return id.auth.recheck(ctx, id)
+	_, f := id.auth.vouch(ctx, id.by, id.credentials, id.fresh)
+	switch {
+	case f == nil:
+		return nil
+	case f.status == http.StatusServiceUnavailable && !errors.Is(f.cause, verify.ErrUnavailable):
+		return fmt.Errorf("%w: %w", verify.ErrUnavailable, f.cause)
+	case f.cause == nil:
+		return errors.New("middleware: " + f.description)
+	}
+	return f.cause
 }

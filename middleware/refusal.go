@@ -23,7 +23,7 @@ type Refusal struct {
 	RetryAfter  time.Duration // how long to wait before another try; 0 if waiting does not help
 	// Reason names what happened in one word, out of a closed set: those of
 	// [verify.Reason] and "no_credentials", "credentials",
-	// "credentials_unavailable", "no_user", "user_denied", "user_unavailable",
+	// "credentials_unavailable", "invalid_credentials", "no_user", "user_denied", "user_unavailable",
 	// "insufficient_scope", "permission", "organization", "not_user",
 	// "not_machine", "max_age", "acr", "requirement",
 	// "requirement_unavailable", "check_unavailable" and "canceled". It is fit
@@ -54,6 +54,7 @@ const (
 	reasonNoCredentials          = "no_credentials"
 	reasonCredentials            = "credentials"
 	reasonCredentialsUnavailable = "credentials_unavailable"
+	reasonInvalidCredentials     = "invalid_credentials"
 	reasonNoUser                 = "no_user"
 	reasonUserDenied             = "user_denied"
 	reasonUserUnavailable        = "user_unavailable"
@@ -226,6 +227,13 @@ func (g *Guard) refuse(f *failure) *Refusal {
 		// mend either, so there is nothing to challenge for.
 	default:
 		r.Challenges = []string{g.challenge(f)}
+		if f.code == codeUnauthorized || f.code == codeInvalidToken {
+			for _, k := range g.auth.config.Authenticators {
+				if k.Challenge != "" {
+					r.Challenges = append(r.Challenges, k.Challenge)
+				}
+			}
+		}
 	}
 	return r
 }

@@ -262,6 +262,6 @@ func isReason(s string) bool {
 			return true
 		}
 	}
-	return slices.Contains([]string{"no_credentials", "credentials", "credentials_unavailable", "no_user", "user_denied", "user_unavailable", "insufficient_scope", "permission",
+	return slices.Contains([]string{"no_credentials", "credentials", "credentials_unavailable", "invalid_credentials", "no_user", "user_denied", "user_unavailable", "insufficient_scope", "permission",
 		"organization", "not_user", "not_machine", "max_age", "acr", "requirement", "requirement_unavailable", "check_unavailable"}, s)
 }

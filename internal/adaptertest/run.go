@@ -287,6 +287,7 @@ type fixture struct {
 	dark     *middleware.Auth           // its issuer is down
 	narrow   *middleware.Auth           // takes ES256 alone
 	two      *middleware.Auth           // trusts evil, too: for its own tokens
+	keyed    *middleware.Auth           // takes API keys beside tokens
 	keys     map[string]*verifytest.Key // the issuer's, by algorithm
 	resolved atomic.Int64
 	log      *syncBuffer
@@ -355,6 +356,19 @@ func newFixture(t *testing.T) *fixture {
 	})
 	f.narrow = buildFor(verify.Config{Issuers: []verify.Issuer{trust(f.issuer.Issuer())}, Algorithms: []string{"ES256"}}, middleware.Config{User: user})
 	f.two = buildFor(verify.Config{Issuers: []verify.Issuer{trust(f.issuer.Issuer()), trust(f.evil.Issuer())}}, middleware.Config{User: user})
+	f.keyed = build(f.issuer.Issuer(), middleware.Config{User: user, Authenticators: []middleware.Authenticator{{
+		Credentials: middleware.Header("X-Api-Key"),
+		Challenge:   "ApiKey",
+		Authenticate: func(_ context.Context, key string) (*verify.Token, error) {
+			switch key {
+			case "good":
+				return &verify.Token{Issuer: "keys", Subject: "robot", Scope: "orders:read"}, nil
+			case "storm":
+				return nil, fmt.Errorf("key store is down")
+			}
+			return nil, middleware.ErrNoUser
+		},
+	}}})
 	f.dark = build(gone.Issuer(), middleware.Config{User: user})
 	return f
 }
@@ -401,6 +415,8 @@ func (f *fixture) routes() []Route {
 		{"/strict", f.strict, require(middleware.Scope("orders:read"))},
 		{"/narrow", f.narrow, require()},
 		{"/two", f.two, require()},
+		{"/keyed", f.keyed, []Guard{{}, {Layer: layer, Requirements: []middleware.Requirement{middleware.Scope("orders:read")}}}},
+		{"/keyed/optional", f.keyed, []Guard{{Optional: true}}},
 		{"/dark", f.dark, require()},
 		{"/dark/optional", f.dark, []Guard{{Optional: true}}},
 	}

@@ -152,6 +152,19 @@ func (f *fixture) cases() []testCase {
 		{name: "an algorithm that is configured", path: "/narrow", headers: bearer(token(nil, verifytest.WithAlgorithm("ES256"))), status: 200, user: "user_1"},
 		{name: "a published key of an algorithm that is not", path: "/narrow", headers: bearer(token(nil, verifytest.WithAlgorithm("RS256"))), status: 401, challenge: `Bearer error="invalid_token", error_description="the token's signature algorithm is not accepted"`, code: "invalid_token"},
 
+		// Credentials of another kind beside bearer tokens.
+		{name: "an API key", path: "/keyed", headers: []string{"X-Api-Key: good"}, status: 200, user: "robot", layered: true},
+		{name: "a token where API keys are taken", path: "/keyed", headers: bearer(token(claims{"scope": "orders:read"})), status: 200, user: "user_1", layered: true},
+		{name: "an API key and a token", path: "/keyed", headers: append(bearer(token(claims{"scope": "orders:read"})), "X-Api-Key: good"), status: 200, user: "user_1", layered: true},
+		{name: "an API key and a bad token", path: "/keyed", headers: append(bearer("abc.def.ghi"), "X-Api-Key: good"), status: 401, challenge: invalidToken, code: "invalid_token"},
+		{name: "nobody's API key", path: "/keyed", headers: []string{"X-Api-Key: bad"}, status: 401, challenge: bare + "|ApiKey", code: "unauthorized"},
+		{name: "two API keys", path: "/keyed", headers: []string{"X-Api-Key: good", "X-Api-Key: bad"}, status: 400, challenge: invalidReq, code: "invalid_request"},
+		{name: "an API key that cannot be looked up", path: "/keyed", headers: []string{"X-Api-Key: storm"}, status: 503, code: "temporarily_unavailable"},
+		{name: "neither an API key nor a token", path: "/keyed", status: 401, challenge: bare + "|ApiKey", code: "unauthorized"},
+		{name: "optional, an API key", path: "/keyed/optional", headers: []string{"X-Api-Key: good"}, status: 200, user: "robot"},
+		{name: "optional, nobody's API key", path: "/keyed/optional", headers: []string{"X-Api-Key: bad"}, status: 401, challenge: bare + "|ApiKey", code: "unauthorized"},
+		{name: "an API key where none is taken", path: "/any", headers: []string{"X-Api-Key: good"}, status: 401, challenge: bare, code: "unauthorized"},
+
 		// The user.
 		{name: "no such user", path: "/any", headers: bearer(token(claims{"sub": "ghost"})), status: 401, challenge: invalidToken, code: "invalid_token"},
 		{name: "no such user, whatever the scope", path: "/read", headers: bearer(token(claims{"sub": "ghost", "scope": ""})), status: 401, challenge: invalidToken, code: "invalid_token"},

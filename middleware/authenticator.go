@@ -1,0 +1,93 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// An Authenticator recognizes callers by credentials other than a bearer token:
+// an API key, a session. It works beside bearer tokens, on the same routes; see
+// Config.Authenticators.
+type Authenticator struct {
+	// Credentials is the place of the credentials in a request: [Header], [Cookie]
+	// or [NewCredentialSource]. Required.
+	Credentials CredentialSource
+	// Authenticate says whose the credentials are, in the words of a token: the
+	// resolver finds the user by it, requirements look at its scopes and
+	// permissions ([verify.Token.WithPermissions]) and so on, and [TokenFrom]
+	// returns it. What it does not say is not granted. Issuer and Subject name
+	// the caller together, so let Issuer tell API keys from an authorization
+	// server's users.
+	//
+	// [ErrNoUser] says that the credentials are nobody's: 401. [ErrDenied] is
+	// 403. Any other error is 503, and so is a nil token.
+	//
+	// It is called once per request, for guards with [Fresh] once more, and must
+	// be safe for concurrent use. Required.
+	Authenticate func(ctx context.Context, credentials string) (*verify.Token, error)
+	// Challenge is what a 401 offers beside the Bearer challenge: a scheme and
+	// its parameters (RFC 9110 section 11.6.1), as in `ApiKey realm="orders"`.
+	// Default: nothing.
+	Challenge string
+}
+
+// check reports what is wrong with an authenticator.
+func (k Authenticator) check(fault func(field, problem string)) {
+	if k.Credentials.read == nil {
+		fault("Credentials", "is required")
+	}
+	if k.Authenticate == nil {
+		fault("Authenticate", "is required")
+	}
+	if k.Challenge != "" && !isChallenge(k.Challenge) {
+		fault("Challenge", "is not a scheme other than Bearer and its parameters, in printable ASCII")
+	}
+}
+
+// isChallenge reports whether s may be a challenge: a scheme that is not Bearer,
+// and whatever else in printable ASCII.
+func isChallenge(s string) bool {
+	scheme, _, _ := strings.Cut(s, " ")
+	return scheme != "" && !strings.EqualFold(scheme, "Bearer") &&
+		!strings.ContainsFunc(scheme, func(c rune) bool { return c > '~' || !isTokenChar(byte(c)) }) &&
+		!strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+var (
+	badCaller         = &failure{http.StatusUnauthorized, codeUnauthorized, "the credentials are not valid", reasonInvalidCredentials, nil, nil}
+	callerDenied      = forbidden("the caller is not admitted", reasonUserDenied)
+	callerUnavailable = unavailable("the credentials cannot be checked at the moment", reasonCredentialsUnavailable)
+)
+
+var errNoToken = errors.New("middleware: Authenticate has returned neither a token nor an error")
+
+// authenticate says whose credentials of another kind are.
+func (a *Auth) authenticate(ctx context.Context, by *Authenticator, credentials string) (*verify.Token, *failure) {
+	t, err := by.Authenticate(ctx, credentials)
+	switch {
+	case errors.Is(err, ErrNoUser):
+		return nil, badCaller.with(err)
+	case err != nil:
+		return nil, said(err, callerDenied, callerUnavailable)
+	case t == nil:
+		return nil, callerUnavailable.with(errNoToken)
+	case a.expired(t):
+		return nil, badCaller.with(verify.ErrExpired)
+	}
+	return t, nil
+}
+
+// presented finds the request's credentials: a bearer token, or else those of
+// the first authenticator that has some. They are "" if there are none.
+func (a *Auth) presented(r *http.Request) (by *Authenticator, credentials string, err error) {
+	credentials, err = a.credentials(r)
+	for i := 0; credentials == "" && err == nil && i < len(a.config.Authenticators); i++ {
+		by = &a.config.Authenticators[i]
+		credentials, err = by.Credentials.read(r)
+	}
+	return by, credentials, err
+}
