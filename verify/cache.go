@@ -37,9 +37,12 @@ type entry struct {
 	key    *key    // that has signed it
 	set    *KeySet // that had the key
 	noKid  bool
-	times  times
-	asked  atomic.Pointer[judgement] // what introspection made of it last
-	memo   memo                      // of token
+	// partial says that the token alone is not enough: its server must say for
+	// whom it is.
+	partial bool
+	times   times
+	asked   atomic.Pointer[judgement] // what introspection made of it last
+	memo    memo                      // of token
 
 	cache  *cache // that has it, if any
 	digest digest
@@ -61,6 +64,8 @@ const (
 	// entryOverhead is what an entry takes beside its claims and its lists,
 	// with its place in the table and the policy's queues, about.
 	entryOverhead = 800
+	// judgementOverhead is the same for what introspection made of it.
+	judgementOverhead = 1000
 )
 
 func newCache(size int) *cache {
@@ -75,9 +80,18 @@ func newCache(size int) *cache {
 
 // size returns how many bytes an entry takes, about.
 func (e *entry) size() int {
-	const header, actorSize = 16, 48 // of a string, of an Actor
-	t := &e.token
-	n := entryOverhead + len(t.claims) + len(t.claims)/8 /* memory comes in sizes */ + header*(cap(t.Audience)+cap(t.permissions))
+	n := entryOverhead + e.token.size() + e.memo.size()
+	if j := e.asked.Load(); j != nil {
+		n += judgementOverhead + len(j.answer.Claims) + j.token.size() + j.memo.size()
+	}
+	return n
+}
+
+// size returns how many bytes a token takes beside its fields, about.
+func (t *Token) size() int {
+	const header, actor = 16, 48           // of a string, of an Actor
+	n := len(t.claims) + len(t.claims)/8 + // memory comes in sizes
+		header*(cap(t.Audience)+cap(t.permissions))
 	if strings.IndexByte(t.claims, '\\') >= 0 {
 		n += len(t.claims) // what has escapes is decoded into a string of its own
 	}
@@ -85,10 +99,7 @@ func (e *entry) size() int {
 		n += len(t.Scope) // put together from an array
 	}
 	for a := t.Actor; a != nil; a = a.Actor {
-		n += actorSize
-	}
-	if d := e.memo.decoded.Load(); d != nil {
-		n += d.size
+		n += actor
 	}
 	return n
 }

@@ -358,10 +358,10 @@ func (c *claims) checkAudience(is *issuer, payload string) error {
 		return nil
 	case is.audienceClaim != "":
 		stand := member(payload, is.audienceClaim)
-		if accepted, _ := is.accepts(stand); !accepted {
+		if accepted, _ := is.accepts(stand); !accepted && (stand != "" || !is.lateAudience) {
 			return refuseAudience(is, is.audienceClaim, stand)
 		}
-	case c.aud == "":
+	case c.aud == "" && !is.lateAudience:
 		return refuseAudience(is, "aud", c.aud)
 	}
 	return nil

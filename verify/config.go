@@ -50,9 +50,9 @@ type Config struct {
 	// CacheSize is how many tokens that have verified are remembered, so that
 	// they cost next to nothing when they come again. One that takes more than
 	// 2 KiB of memory counts as several: one with more than about 1,100 bytes
-	// of claims, with long lists, or with claims that [ClaimsOf] has decoded
-	// for it. Memory stays within 2 KiB for each, beside the cache's own and
-	// what introspection adds to a token.
+	// of claims, with long lists, with an introspection answer, or with claims
+	// that [ClaimsOf] has decoded. Memory stays within 2 KiB for each, beside
+	// the cache's own.
 	// Default: 16384; [NoCache] for none.
 	CacheSize int
 	// Checks are additional conditions, called in order with every token that

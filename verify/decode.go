@@ -69,7 +69,7 @@ func ClaimsOf[T any](t *Token) (T, error) {
 // the token share it.
 type memo struct {
 	decoded atomic.Pointer[decoded]
-	entry   *entry // whose memory it takes; nil: nobody's who counts
+	entry   *entry // whose memory it takes; nil if it is an answer's
 }
 
 type decoded struct {
@@ -78,11 +78,26 @@ type decoded struct {
 	size   int // in bytes, about
 }
 
-// maxDecoded is how large decoded claims may be to be remembered, in bytes.
-const maxDecoded = 8 * entrySize
+func (m *memo) size() int {
+	if d := m.decoded.Load(); d != nil {
+		return d.size
+	}
+	return 0
+}
+
+// How large decoded claims may be to be remembered, in bytes: those that count
+// in the cache's bound, and those that belong to an answer, which does not know.
+const (
+	maxDecoded         = 8 * entrySize
+	maxDecodedOfAnswer = entrySize
+)
 
 func (m *memo) remember(d *decoded) {
-	if d.size <= maxDecoded && m.decoded.CompareAndSwap(nil, d) && m.entry != nil {
+	limit := maxDecoded
+	if m.entry == nil {
+		limit = maxDecodedOfAnswer
+	}
+	if d.size <= limit && m.decoded.CompareAndSwap(nil, d) && m.entry != nil {
 		m.entry.reweigh()
 	}
 }

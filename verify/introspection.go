@@ -25,7 +25,8 @@ import (
 // "sub" and "client_id" must be equal where both have them; of two "exp" the
 // earlier one counts. For everything else that both have the answer counts,
 // scopes included: it is the younger of the two. "aud", "nbf", "iat" and "jti"
-// are the token's own.
+// are the token's own; but a JWT that has no "aud" or no subject gets the
+// answer's, which with Always is enough.
 type Introspection struct {
 	// Introspector asks; package
 	// [github.com/bearerkit/bearerkit/verify/introspect] has one. Required.
@@ -112,6 +113,7 @@ type judgement struct {
 	times  times
 	err    error
 	lacks  error // err is for what the answer does not say; this says more
+	memo   memo  // of token
 
 	cleared atomic.Uint64 // at which number of denials it was found to count
 }
@@ -143,15 +145,16 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	switch {
 	case err != nil:
 		return nil, err
+	case a == nil && e.partial:
+		return nil, unavailable(errNoAnswer)
 	case a == nil:
 		return e.token.clone(), nil
 	}
 	j := e.asked.Load()
 	if j == nil || j.answer != a {
 		j = e.consider(a)
-		if len(a.Claims) <= entrySize { // the entry does not weigh it
-			e.asked.Store(j)
-		}
+		e.asked.Store(j)
+		e.reweigh()
 	}
 	t, err := j.still(v.now(), v.leeway)
 	if err != nil {
@@ -210,7 +213,12 @@ func (e *entry) consider(a *Answer) *judgement {
 	if j.err = m.parse(merged); j.err != nil {
 		return j
 	}
-	if j.err = m.checkAudience(e.issuer, merged); j.err != nil { // by a claim that the answer has changed
+	// The answer may have changed the claim that stands in for the audience,
+	// or supplied what the token left to it.
+	if j.err = m.checkAudience(e.issuer, merged); j.err == nil {
+		j.err = m.checkIdentity(e.issuer, false)
+	}
+	if j.err != nil {
 		return j
 	}
 	if j.token, j.err = m.token(e.issuer, merged); j.err != nil {
@@ -220,6 +228,7 @@ func (e *entry) consider(a *Answer) *judgement {
 		j.token.Expiry = d
 	}
 	j.token.Introspected, j.token.Grace = a.At, a.Grace
+	j.memo.entry, j.token.memo = e, &j.memo
 	return j
 }
 
@@ -422,7 +431,7 @@ func (is *issuer) judgeAnswer(a *Answer, noAudience bool) *judgement {
 	if j.token, j.err = c.token(is, a.Claims); j.err != nil {
 		return j
 	}
-	j.token.Introspected, j.token.Grace = a.At, a.Grace
+	j.token.Introspected, j.token.Grace, j.token.memo = a.At, a.Grace, &j.memo
 	return j
 }
 
@@ -431,10 +440,12 @@ func (is *issuer) isNamed(name string) bool { return slices.Contains(is.allNames
 
 // tokensOwn are the members that a JWT knows best itself, and those that say something
 // of the answer rather than of the token.
-var tokensOwn = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "active", "token_type"}
+var tokensOwn = []string{"iss", "exp", "nbf", "iat", "jti", "active", "token_type"}
 
 // merge returns the claims of a token with those of an answer over them. Both
-// are strict JSON objects.
+// are strict JSON objects. What is null says nothing. Of "sub" and "aud" the
+// answer's counts only where the token names none: Keycloak's lightweight access
+// tokens leave them to the answer.
 func merge(token, answer string) string {
 	var b strings.Builder
 	b.Grow(len(token) + len(answer))
@@ -449,7 +460,10 @@ func merge(token, answer string) string {
 		taken[name] = true
 	}
 	for name, value := range strictjson.Value(strings.TrimSpace(answer)).Members() {
-		if !slices.Contains(tokensOwn, name) {
+		switch {
+		case slices.Contains(tokensOwn, name), value.Kind() == strictjson.Null:
+		case (name == "sub" || name == "aud") && (!namesAnything(value) || namesAnything(member(token, name))):
+		default:
 			add(name, value)
 		}
 	}

@@ -77,7 +77,9 @@ type issuer struct {
 	subjectClaim   string // empty: "sub"
 	clientIDClaim  string // empty: the usual ones
 	isMachine      func(*Token) bool
-	profile        bool // RFC 9068
+	profile        bool    // RFC 9068
+	lateAudience   bool    // a token without "aud" is asked about
+	whenAsked      *issuer // for what a token says itself, where an answer must complete it; nil: it must be complete
 	keys           KeySource
 	introspection  *Introspection
 	field          string // where it stands in the configuration: "Issuers[1]."
@@ -138,6 +140,11 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 	if c.Introspection != nil {
 		in := *c.Introspection
 		is.introspection, v.introspects = &in, true
+		if in.Always && !v.profile {
+			asked := *is
+			asked.allowNoSubject, asked.lateAudience = true, true
+			is.whenAsked = &asked
+		}
 		switch {
 		case isNil(in.Introspector):
 			bad.add(prefix+"Introspection.Introspector", "is required")

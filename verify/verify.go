@@ -97,7 +97,7 @@ func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token,
 		default:
 			return nil, err
 		}
-		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid}
+		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid, partial: p.partial}
 		if e.token, err = p.claims.token(e.issuer, p.payload); err != nil {
 			return nil, err
 		}
@@ -132,11 +132,18 @@ func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
 	if err := t.check(v.now(), v.leeway); err != nil {
 		return nil, t, err
 	}
-	if err := c.checkAudience(is, p.payload); err != nil {
+	itself := is
+	if is.whenAsked != nil {
+		itself = is.whenAsked
+	}
+	if err := c.checkAudience(itself, p.payload); err != nil {
 		return nil, t, err
 	}
-	if err := c.checkIdentity(is, v.profile); err != nil {
+	if err := c.checkIdentity(itself, v.profile); err != nil {
 		return nil, t, err
+	}
+	if itself != is {
+		p.partial = c.sub == "" && !is.allowNoSubject || c.checkAudience(is, p.payload) != nil
 	}
 	if marked && !is.clientAudience && c.isForItsClient(is) {
 		return nil, t, refuseType(c.idToken, p.typ, v.profile)
