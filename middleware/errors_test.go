@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -50,6 +51,17 @@ func TestErrorsOfTheApplication(t *testing.T) {
 			func(err error, _ *verify.Config, _ *middleware.Config) []middleware.Requirement {
 				q := middleware.Func("only on weekdays", func(context.Context, *verify.Token) error { return err })
 				return []middleware.Requirement{middleware.All(middleware.User(), middleware.Any(middleware.Any(q), middleware.Machine()))}
+			},
+			map[string]answer{
+				"denied":   {403, "requirement", "only on weekdays"},
+				"no user":  {401, "no_user", "the token's subject is not a user"},
+				"rejected": {503, "requirement_unavailable", "a requirement cannot be checked at the moment"},
+				trouble:    {503, "requirement_unavailable", "a requirement cannot be checked at the moment"},
+			},
+		},
+		"RequestFunc": {
+			func(err error, _ *verify.Config, _ *middleware.Config) []middleware.Requirement {
+				return []middleware.Requirement{middleware.RequestFunc("only on weekdays", func(*http.Request, *verify.Token) error { return err })}
 			},
 			map[string]answer{
 				"denied":   {403, "requirement", "only on weekdays"},

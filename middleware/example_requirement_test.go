@@ -3,8 +3,10 @@ package middleware_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 
+	"github.com/bearerkit/bearerkit/adapters/httpauth"
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
@@ -51,4 +53,39 @@ func ExampleFunc() {
 	// served
 	// 403 the account is closed
 	// 503 a requirement cannot be checked at the moment
+}
+
+// Each organization has its own routes, and a token opens those of its own.
+func ExampleRequestFunc() {
+	issuer := verifytest.NewServer()
+	defer issuer.Close()
+	auth, err := middleware.ForIssuer(issuer.Issuer(), issuer.Audience())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+
+	organizationInPath := middleware.RequestFunc("the token is for another organization", func(r *http.Request, t *verify.Token) error {
+		if org := r.PathValue("org"); org == "" || org != t.OrganizationID {
+			return middleware.ErrDenied
+		}
+		return nil
+	})
+	members := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "members of ", r.PathValue("org"))
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /orgs/{org}/members", httpauth.Require(auth, organizationInPath)(members))
+
+	for _, path := range []string{"/orgs/org_1/members", "/orgs/org_2/members"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.Token(verifytest.Claims{"org_id": "org_1"}))
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Body)
+	}
+	// Output:
+	// 200 members of org_1
+	// 403 {"error":"access_denied","error_description":"the token is for another organization"}
 }

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/bearerkit/bearerkit/verify"
 )
@@ -24,13 +25,42 @@ var ErrDenied = errors.New("access denied")
 // description is part of the answer: printable ASCII without quotes or
 // backslashes.
 func Func(description string, f func(ctx context.Context, t *verify.Token) error) Requirement {
-	if f == nil || description == "" || !isQuotable(description) {
-		panic("middleware: Func needs a function and a description in printable ASCII without quotes or backslashes")
+	if f == nil {
+		panic("middleware: Func of a nil function")
+	}
+	return function("Func", description, func(s *state) error { return f(s.ctx, s.token) })
+}
+
+// RequestFunc is [Func] with the request, whose context has the user and the
+// token, for conditions on more than the token: that it is for the organization
+// in the path, say.
+//
+// r.PathValue has the parameters of the path, as the router gives them to
+// handlers, with net/http and with the adapters for gin, echo and chi. One that
+// the router has not found yet, because the guard stands before the route, is
+// empty: do not let it equal an empty claim. f must not read the body, which is
+// the handler's. Where a guard decides about something other than an HTTP
+// request, the requirement cannot be checked: 503.
+func RequestFunc(description string, f func(r *http.Request, t *verify.Token) error) Requirement {
+	if f == nil {
+		panic("middleware: RequestFunc of a nil function")
+	}
+	return function("RequestFunc", description, func(s *state) error {
+		r := s.request()
+		if r == nil {
+			return errors.New("middleware: a RequestFunc needs an HTTP request")
+		}
+		return f(r, s.token)
+	})
+}
+
+// function is a requirement of a function of the application.
+func function(maker, description string, f func(*state) error) Requirement {
+	if description == "" || !isQuotable(description) {
+		panic("middleware: " + maker + " needs a description in printable ASCII without quotes or backslashes")
 	}
 	no := forbidden(description, reasonRequirement)
-	return requirement{test: func(s *state) *failure {
-		return said(f(s.ctx, s.token), no, requirementUnavailable)
-	}}
+	return requirement{test: func(s *state) *failure { return said(f(s), no, requirementUnavailable) }}
 }
 
 // said returns what the error of an application's function means: nothing, no,

@@ -63,11 +63,10 @@ func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refu
 		route = r.Pattern
 	}
 	earlier := latest(r.Context())
-	id, failed := g.decide(r)
+	admitted, id, failed := g.decide(r)
 	if failed != nil && failed.status == http.StatusServiceUnavailable && hungUp(r.Context()) {
 		failed = canceled.with(failed.cause)
 	}
-	admitted := r
 	d := Decision{Outcome: Allowed, Status: http.StatusOK, Route: route, Nested: earlier != nil && earlier.counted}
 	switch {
 	case failed != nil:
@@ -78,19 +77,23 @@ func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refu
 	case id == nil:
 		d.Outcome = Anonymous
 		admitted = g.auth.anonymous(r, earlier)
-	case id != r.Context():
-		admitted = r.WithContext(id)
 	}
 	d.Duration = time.Since(start)
 	g.auth.report(r.Context(), d, failed, id)
 	if rec := recordIn(r.Context()); rec != nil {
-		ctx := admitted.Context()
-		if failed != nil && id != nil {
-			ctx = id
+		switch {
+		case failed == nil:
+			rec.set(d, admitted.Context())
+		case id != nil:
+			rec.set(d, id)
+		default:
+			rec.set(d, r.Context())
 		}
-		rec.set(d, ctx)
 	}
 	if failed != nil {
+		if admitted != nil {
+			HandBack(r, admitted) // a requirement has looked at it
+		}
 		return nil, g.refuse(failed)
 	}
 	return admitted, nil
@@ -150,36 +153,38 @@ func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
 	return r.WithContext(id)
 }
 
-// decide returns the identity that serves the request, or a failure, and with
-// it the identity if the token is good. Neither means that nobody is there.
-func (g *Guard) decide(r *http.Request) (*identity, *failure) {
+// decide returns the request to go on with and the identity that it is served
+// for, or a failure. The identity is there beside a failure if the token is good,
+// and the request if a requirement has looked at it. None of the three means that
+// nobody is there.
+func (g *Guard) decide(r *http.Request) (*http.Request, *identity, *failure) {
 	a := g.auth
 	by, credentials, err := a.presented(r)
 	switch {
 	case err != nil:
-		return nil, badCredentials(err)
+		return nil, nil, badCredentials(err)
 	case credentials == "" && g.optional:
-		return nil, nil
+		return nil, nil, nil
 	case credentials == "":
-		return nil, noCredentials
+		return nil, nil, noCredentials
 	}
 	ctx := r.Context()
 	id, _ := ctx.Value(identityOf{a}).(*identity)
 	if id == nil || id.by != by || id.credentials != credentials || g.ask.fresh && !id.fresh || a.expired(id.token) {
 		var f *failure
 		if id, f = a.identify(ctx, by, credentials, g.ask.fresh); f != nil {
-			return id, f
+			return nil, id, f
 		}
 	} else {
 		id = id.on(ctx)
 	}
-	s := state{ctx: id, token: id.token, auth: a}
+	s := state{ctx: id, token: id.token, auth: a, incoming: r}
 	for _, q := range g.requirements {
 		if f := q.check(&s); f != nil {
-			return id, f
+			return s.served, id, f
 		}
 	}
-	return id, nil
+	return s.request(), id, nil
 }
 
 // expired reports whether a token that was good has expired meanwhile. One that

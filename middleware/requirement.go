@@ -27,9 +27,26 @@ type Requirement interface {
 
 // state is what a requirement looks at.
 type state struct {
-	ctx   context.Context
+	ctx   context.Context // has the user and the token
 	token *verify.Token
 	auth  *Auth
+	// incoming is the request as it came to the guard; nil if it is not one of
+	// HTTP.
+	incoming *http.Request
+	served   *http.Request
+}
+
+// request returns the request that the handler is going to get. Whatever a
+// requirement does to it, such as to read its form, the handler finds done.
+func (s *state) request() *http.Request {
+	switch {
+	case s.served != nil:
+	case s.incoming == nil || s.incoming.Context() == s.ctx:
+		s.served = s.incoming
+	default:
+		s.served = s.incoming.WithContext(s.ctx)
+	}
+	return s.served
 }
 
 // ask is what a guard's challenges ask for: all that its requirements want, so

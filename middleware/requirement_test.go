@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -109,6 +110,8 @@ func TestRequirementsThatCannotBe(t *testing.T) {
 		"acr with a space":      func() { middleware.ACR("a b") },
 		"nil func":              func() { middleware.Func("x", nil) },
 		"func without a reason": func() { middleware.Func("", func(context.Context, *verify.Token) error { return nil }) },
+		"nil request func":      func() { middleware.RequestFunc("x", nil) },
+		"request func, quoted":  func() { middleware.RequestFunc(`"x"`, func(*http.Request, *verify.Token) error { return nil }) },
 		"any of nothing":        func() { middleware.Any() },
 		"nil among all":         func() { middleware.All(middleware.User(), nil) },
 		"nil resolver":          func() { middleware.Resolve[user](nil) },

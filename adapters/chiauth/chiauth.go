@@ -29,7 +29,16 @@ func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) fun
 func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			admitted, refusal := guard.DecideRoute(r, route(r))
+			var route string
+			if routing := chi.RouteContext(r.Context()); routing != nil {
+				// As far as chi has found it: a guard of r.Use comes before the
+				// last part of it.
+				route = routing.RoutePattern()
+				for i, name := range routing.URLParams.Keys {
+					r.SetPathValue(name, routing.URLParams.Values[i]) // for middleware.RequestFunc
+				}
+			}
+			admitted, refusal := guard.DecideRoute(r, route)
 			if refusal != nil {
 				refusal.Write(w, r)
 				return
@@ -38,15 +47,6 @@ func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
 			next.ServeHTTP(w, admitted)
 		})
 	}
-}
-
-// route returns the pattern of the route as far as chi has found it: a guard of
-// r.Use comes before the last part of it.
-func route(r *http.Request) string {
-	if routing := chi.RouteContext(r.Context()); routing != nil {
-		return routing.RoutePattern()
-	}
-	return ""
 }
 
 // UserFrom returns the request's user, if it has one and it is a U.

@@ -26,6 +26,9 @@ func handler(guard *middleware.Guard) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
 			r := c.Request()
+			for _, v := range c.PathValues() {
+				r.SetPathValue(v.Name, v.Value) // for middleware.RequestFunc
+			}
 			admitted, refusal := guard.DecideRoute(r, c.Path())
 			if refusal != nil {
 				refusal.Write(c.Response(), r)

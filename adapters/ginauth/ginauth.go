@@ -22,6 +22,9 @@ func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) gin
 func handler(guard *middleware.Guard) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		r := c.Request
+		for _, p := range c.Params {
+			r.SetPathValue(p.Key, p.Value) // for middleware.RequestFunc
+		}
 		admitted, refusal := guard.DecideRoute(r, c.FullPath())
 		if refusal != nil {
 			c.Abort()

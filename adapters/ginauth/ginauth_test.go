@@ -28,7 +28,7 @@ func TestAdapter(t *testing.T) {
 					chain = append(chain, ginauth.Require(route.Auth, g.Requirements...))
 				}
 			}
-			r.Any(route.Path, append(chain, func(c *gin.Context) {
+			r.Any(adaptertest.Colons(route.Path), append(chain, func(c *gin.Context) {
 				c.Request = c.Request.WithContext(c.Request.Context()) // as handlers do to add values
 				user, ok := ginauth.UserFrom[adaptertest.User](c)
 				token, _ := ginauth.TokenFrom(c)

@@ -30,10 +30,13 @@ type User struct{ ID string }
 // A Route is a path with guards, which the framework under test mounts one
 // after the other, for every method it can.
 type Route struct {
-	Path   string
+	Path   string // may have a parameter, as in "/orgs/{org}"; see Colons
 	Auth   *middleware.Auth
 	Guards []Guard
 }
+
+// Colons returns a path for routers that write its parameters as in "/orgs/:org".
+func Colons(path string) string { return strings.NewReplacer("{", ":", "}", "").Replace(path) }
 
 // A Guard is one use of the adapter's Require or Optional.
 type Guard struct {
@@ -401,6 +404,18 @@ func (f *fixture) routes() []Route {
 				return fmt.Errorf("no user in the context")
 			}
 			return nil
+		}))},
+		{"/orgs/{org}/members", f.auth, require(middleware.RequestFunc("the token is for another organization", func(r *http.Request, t *verify.Token) error {
+			if u, ok := middleware.UserFrom[User](r.Context()); !ok || u.ID != t.Subject {
+				return fmt.Errorf("no user in the request")
+			}
+			switch r.PathValue("org") {
+			case "tide":
+				return fmt.Errorf("organizations: %w", context.DeadlineExceeded)
+			case t.OrganizationID:
+				return nil
+			}
+			return middleware.ErrDenied
 		}))},
 		{"/nested", f.auth, []Guard{{}, {Requirements: []middleware.Requirement{middleware.Scope("orders:read")}}}},
 		{"/opened", f.auth, []Guard{{Optional: true}, {}}},

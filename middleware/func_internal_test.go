@@ -1,0 +1,20 @@
+package middleware
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// A RequestFunc is not met, and does not panic, where there is no request of
+// HTTP, as with gRPC.
+func TestRequestFuncWithoutRequest(t *testing.T) {
+	q := RequestFunc("no", func(r *http.Request, _ *verify.Token) error {
+		t.Error("called")
+		return nil
+	})
+	if f := q.check(&state{ctx: t.Context(), token: &verify.Token{}}); f == nil || f.status != http.StatusServiceUnavailable || f.reason != reasonRequirementUnavailable {
+		t.Errorf("%+v", f)
+	}
+}
