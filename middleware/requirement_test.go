@@ -175,12 +175,20 @@ func TestMakersCopy(t *testing.T) {
 	metadata := &middleware.ResourceMetadata{
 		Resource: "https://api.test", AuthorizationServers: room("https://as.test"), ScopesSupported: room("good"),
 	}
-	issuer, auth = newStatic(t, middleware.Config{Credentials: sources, Metadata: metadata}, nil)
+	keys := append(make([]middleware.Authenticator, 0, 8), middleware.Authenticator{
+		Credentials:  middleware.Header("X-Api-Key"),
+		Authenticate: func(context.Context, string) (*verify.Token, error) { return &verify.Token{Subject: "good"}, nil },
+	})
+	issuer, auth = newStatic(t, middleware.Config{Credentials: sources, Authenticators: keys, Metadata: metadata}, nil)
 	sources[0] = middleware.AuthorizationHeader()
+	keys[0].Authenticate = func(context.Context, string) (*verify.Token, error) { return nil, middleware.ErrNoUser }
 	metadata.AuthorizationServers[0], metadata.ScopesSupported[0], metadata.Resource = "https://evil.test", "evil", "https://evil.test"
 	_, f := auth.Require().Decide(request(issuer.Token(nil)))
 	if f == nil || f.Reason != "no_credentials" || !slices.Equal(f.Challenges, []string{`Bearer resource_metadata="https://api.test/.well-known/oauth-protected-resource"`}) {
 		t.Errorf("%+v", f)
+	}
+	if _, f := auth.Require().Decide(incoming("X-Api-Key: k")); f != nil {
+		t.Errorf("another authenticator: %+v", f)
 	}
 	want := `{"resource":"https://api.test","authorization_servers":["https://as.test"],"scopes_supported":["good"]}`
 	if got := metadataDocument(auth); got != want {
