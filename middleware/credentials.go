@@ -26,6 +26,9 @@ type CredentialSource struct {
 	// read returns the token, or "" if there are no credentials. An error that
 	// wraps verify.ErrSyntax means that the request is malformed.
 	read func(*http.Request) (token string, err error)
+	// hint says why a request has no credentials in the place though something
+	// is there, or returns "". It may be nil.
+	hint func(*http.Request) string
 }
 
 // malformed is the error of a request whose credentials are malformed. It is a
@@ -44,7 +47,7 @@ func severalIn(place string) error { return malformed("more than one token in " 
 // another scheme are left to others.
 func AuthorizationHeader() CredentialSource {
 	const place = "the Authorization header"
-	return CredentialSource{place, []string{"header"}, func(r *http.Request) (string, error) {
+	read := func(r *http.Request) (string, error) {
 		values := r.Header["Authorization"]
 		if len(values) == 0 {
 			return "", nil
@@ -54,21 +57,21 @@ func AuthorizationHeader() CredentialSource {
 			// reader of the request may take the other value.
 			return "", malformed("more than one Authorization header")
 		}
-		const scheme = "bearer"
-		v := values[0]
-		if len(v) < len(scheme) || !strings.EqualFold(v[:len(scheme)], scheme) {
+		if !hasBearer(values[0]) {
 			return "", nil
 		}
-		switch rest := v[len(scheme):]; {
-		case len(rest) > 1 && rest[0] == ' ':
+		switch rest := values[0][len(bearer):]; {
+		case len(rest) > 1 && rest[0] == ' ' && strings.Trim(rest, " ") != "":
 			// One space; the verifier refuses what is not a b64token, a second
 			// space included.
 			return rest[1:], nil
 		case rest != "" && isTokenChar(rest[0]):
 			return "", nil // a scheme whose name starts alike
+		default:
+			return "", afterBearer(rest)
 		}
-		return "", verify.ErrSyntax
-	}}
+	}
+	return CredentialSource{name: place, methods: []string{"header"}, read: read, hint: authorizationMistake}
 }
 
 // Cookie is a cookie of the given name. A service that takes tokens from cookies
@@ -77,7 +80,7 @@ func AuthorizationHeader() CredentialSource {
 func Cookie(name string) CredentialSource {
 	checkFieldName("Cookie", name)
 	place := "the cookie " + name
-	return CredentialSource{place, nil, func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, read: func(r *http.Request) (string, error) {
 		var values []string
 		for _, c := range r.CookiesNamed(name) {
 			values = append(values, c.Value)
@@ -91,7 +94,7 @@ func Cookie(name string) CredentialSource {
 // find the form where http.Request.ParseForm puts it, and no body.
 func FormParameter() CredentialSource {
 	const place = "the form"
-	return CredentialSource{place, []string{"body"}, func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, methods: []string{"body"}, read: func(r *http.Request) (string, error) {
 		mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 		if r.Method == http.MethodGet || r.Method == http.MethodHead ||
 			!strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
@@ -116,7 +119,7 @@ func FormParameter() CredentialSource {
 // which cannot set headers, there is [WebSocketProtocol].
 func InsecureQueryParameter() CredentialSource {
 	const place = "the query"
-	return CredentialSource{place, []string{"query"}, func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, methods: []string{"query"}, read: func(r *http.Request) (string, error) {
 		if !strings.Contains(r.URL.RawQuery, "access_token") && !strings.Contains(r.URL.RawQuery, "%") {
 			return "", nil // the usual case, without parsing
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -293,7 +294,7 @@ func fixedText() string {
 		malformed := string(verify.ErrMalformed)
 		descriptions[malformed] = append(descriptions[malformed], says, says+": "+cause)
 	}
-	descriptions["credentials"] = append(descriptions[string(verify.ErrSyntax)], credentialSentences...)
+	descriptions["credentials"] = slices.Concat(descriptions[string(verify.ErrSyntax)], credentialSentences, mistakeSentences)
 	var b strings.Builder
 	for reason, list := range descriptions {
 		for _, d := range list {
@@ -301,7 +302,7 @@ func fixedText() string {
 				fmt.Fprintf(&b, "Bearer realm=\"orders\", error=%q, error_description=%q, resource_metadata=\"%s/.well-known/oauth-protected-resource\"\n", code, d, fuzzAudience)
 				fmt.Fprintf(&b, "{\"error\":%q,\"error_description\":%q}\n", code, d)
 				fmt.Fprintf(&b, "{\"level\":\"DEBUG\",\"msg\":\"request refused\",\"reason\":%q,\"status\":%d,\"error\":\"verify: %s\"}\n", reason, status, d)
-				fmt.Fprintf(&b, "{\"level\":\"DEBUG\",\"msg\":\"request refused\",\"reason\":%q,\"status\":%d}\n", reason, status)
+				fmt.Fprintf(&b, "{\"level\":\"DEBUG\",\"msg\":\"request refused\",\"reason\":%q,\"status\":%d,\"description\":%q}\n", reason, status, d)
 			}
 		}
 	}

@@ -166,7 +166,7 @@ func (g *Guard) decide(r *http.Request) (*http.Request, *identity, *failure) {
 	case credentials == "" && g.optional:
 		return nil, nil, nil
 	case credentials == "":
-		return nil, nil, noCredentials
+		return nil, nil, a.nothing(r)
 	}
 	ctx := r.Context()
 	id, _ := ctx.Value(identityOf{a}).(*identity)
@@ -222,7 +222,7 @@ func (a *Auth) vouch(ctx context.Context, by *Authenticator, credentials string,
 	}
 	t, err := check(ctx, credentials)
 	if err != nil {
-		return nil, refusedToken(err)
+		return nil, mistaken(credentials, err)
 	}
 	return t, nil
 }

@@ -66,11 +66,14 @@ func (a *Auth) report(ctx context.Context, d Decision, f *failure, id *identity)
 		add("expected", e.Expected())
 		add("received", e.Received())
 	}
+	text := ""
 	if f.cause != nil {
-		add("error", f.cause.Error())
-	} else {
+		text = f.cause.Error()
+	}
+	if text != "verify: "+f.description {
 		add("description", f.description)
 	}
+	add("error", text)
 	if held > 0 {
 		attrs = append(attrs, slog.Int("suppressed", held))
 	}
@@ -83,8 +86,12 @@ func (a *Auth) report(ctx context.Context, d Decision, f *failure, id *identity)
 // clock may be wrong, or the authorization server.
 func (a *Auth) level(f *failure, now time.Time) slog.Level {
 	switch f.reason {
-	case reasonNoCredentials, reasonCanceled:
+	case reasonCanceled:
 		return slog.LevelDebug
+	case reasonNoCredentials:
+		if f.description == noCredentials.description {
+			return slog.LevelDebug
+		}
 	case reasonCredentialsUnavailable, reasonUserUnavailable, reasonRequirementUnavailable, reasonCheckUnavailable:
 		return slog.LevelError
 	case string(verify.ErrExpired), string(verify.ErrInactive):
@@ -107,6 +114,8 @@ func causeOf(f *failure, d Decision) cause {
 	c := cause{reason: f.reason}
 	if e, ok := f.cause.(*verify.Error); ok {
 		c.part = e.Part
+	} else if f.reason == reasonNoCredentials || f.reason == reasonCredentials {
+		c.part = f.description
 	}
 	if f.status == http.StatusForbidden || f.code == codeStepUp {
 		c.route = d.Route

@@ -32,7 +32,7 @@ func Header(name string) CredentialSource {
 		panic("middleware: Header of Host, which is not among the fields of an http.Request")
 	}
 	place := "the header " + name
-	return CredentialSource{place, nil, func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, read: func(r *http.Request) (string, error) {
 		return only(r.Header[name], place)
 	}}
 }
@@ -56,7 +56,7 @@ func Header(name string) CredentialSource {
 func WebSocketProtocol(prefix string) CredentialSource {
 	checkFieldName("WebSocketProtocol", prefix)
 	const place = "the WebSocket protocols"
-	return CredentialSource{place, nil, func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, read: func(r *http.Request) (string, error) {
 		var values []string
 		for _, field := range r.Header["Sec-Websocket-Protocol"] {
 			for protocol := range strings.SplitSeq(field, ",") {
@@ -86,6 +86,17 @@ func FirstOf(sources ...CredentialSource) CredentialSource {
 		all.name += s.name
 		all.methods = append(all.methods, s.methods...)
 	}
+	all.hint = func(r *http.Request) string {
+		for _, s := range sources {
+			if s.hint == nil {
+				continue
+			}
+			if mistake := s.hint(r); mistake != "" {
+				return mistake
+			}
+		}
+		return ""
+	}
 	all.read = func(r *http.Request) (token string, err error) {
 		for _, s := range sources {
 			if token, err = s.read(r); token != "" || err != nil {
@@ -111,7 +122,7 @@ func NewCredentialSource(name string, read func(*http.Request) (token string, er
 	if read == nil || name == "" || !isQuotable(name) {
 		panic("middleware: NewCredentialSource needs a function and a name in printable ASCII without quotes or backslashes")
 	}
-	return CredentialSource{name, nil, func(r *http.Request) (string, error) {
+	return CredentialSource{name: name, read: func(r *http.Request) (string, error) {
 		token, err := read(r)
 		switch {
 		case err == nil:

@@ -101,7 +101,7 @@ func (f *fixture) silent(t *testing.T, c testCase, got *response) {
 // configured, and the names of checks.
 func (f *fixture) ours() string {
 	list := []string{
-		f.issuer.Audience(), "https://api.example.test/v1", "user_1", "orders:read orders:write", "Bearer error=",
+		f.issuer.Audience(), "https://api.example.test/v1", "user_1", "orders:read orders:write", "Bearer error=", "no token follows Bearer in the Authorization header",
 		"token_introspection", "permissions", "client_id", "auth_time", "token_use",
 	}
 	for _, a := range []*middleware.Auth{f.auth, f.strict, f.dark} {

@@ -1,0 +1,147 @@
+package middleware
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/bearerkit/bearerkit/verify"
+)
+
+// What clients do to a token before it arrives is much the same everywhere. The
+// functions in this file name the mistake, in fixed sentences: a description and
+// a log line never repeat what was sent.
+
+// nothing is the failure of a request without credentials.
+func (a *Auth) nothing(r *http.Request) *failure {
+	f := noCredentials
+	if len(a.config.Authenticators) > 0 {
+		f = noCredentials.saying("credentials are required")
+	}
+	for _, s := range a.config.Credentials {
+		if s.hint == nil {
+			continue
+		}
+		if mistake := s.hint(r); mistake != "" {
+			return f.saying(f.description + ", and " + mistake)
+		}
+	}
+	return f
+}
+
+// saying returns the failure with another description.
+func (f *failure) saying(description string) *failure {
+	g := *f
+	g.description = description
+	return &g
+}
+
+// authorizationMistake says why there are no bearer credentials in an
+// Authorization header that has a value, or returns "".
+func authorizationMistake(r *http.Request) string {
+	v := r.Header.Get("Authorization")
+	scheme, _, spaced := strings.Cut(v, " ")
+	switch {
+	case v == "":
+		return ""
+	case isQuote(v[0]):
+		return "the Authorization header begins with a quote"
+	case !spaced && hasBearer(v):
+		return "no space follows Bearer in the Authorization header"
+	case !spaced && (len(scheme) > 20 || strings.ContainsAny(scheme, "._=~+/")):
+		return "the Authorization header has no scheme before its value"
+	}
+	return "the Authorization header has another scheme"
+}
+
+// bearer is the scheme in lower case.
+const bearer = "bearer"
+
+// hasBearer reports whether s begins with the scheme's name, in any case.
+func hasBearer(s string) bool {
+	return len(s) >= len(bearer) && strings.EqualFold(s[:len(bearer)], bearer)
+}
+
+// afterBearer says what is wrong with what follows the scheme's name, which is
+// not a space and a token.
+func afterBearer(rest string) error {
+	const where = " in the Authorization header"
+	switch {
+	case strings.Trim(rest, " ") == "":
+		return malformed("no token follows Bearer" + where)
+	case rest[0] == ':':
+		return malformed("a colon follows Bearer" + where)
+	case rest[0] == '\t':
+		return malformed("a tab follows Bearer" + where)
+	}
+	return malformed("no space follows Bearer" + where)
+}
+
+// tokenMistake says what is wrong with the characters of a token that is not a
+// b64token (RFC 6750 section 2.1).
+func tokenMistake(token string) string {
+	word, _, spaced := strings.Cut(token, " ")
+	first, last := token[0], token[len(token)-1]
+	switch {
+	case first == ' ' || first == '\t':
+		return "more than one space before the token"
+	case spaced && isPlaceholder(word):
+		return "a scheme stands before the token, where only the token belongs"
+	case isQuote(first) || isQuote(last):
+		return "the token is in quotes"
+	case strings.ContainsAny(token, "<>{}[]$"):
+		return "the token is in brackets, or a placeholder stands in its place"
+	case strings.Contains(token, ","):
+		return "more than one token, or a comma in it"
+	case strings.ContainsAny(token, "\r\n"):
+		return "a line break in the token"
+	case last == ' ' || last == '\t':
+		return "white space behind the token"
+	case strings.ContainsAny(token, " \t"):
+		return "white space in the token"
+	case strings.Contains(token, "%"):
+		return "percent escapes in the token"
+	case strings.ContainsFunc(token, func(c rune) bool { return c > '~' }):
+		return "characters in the token that are not ASCII"
+	}
+	return "a character that no token has"
+}
+
+// jwtMistake says what stands in the place of a token that is not a JWT, or
+// returns "": it may be a token of another kind.
+func jwtMistake(token string) string {
+	name, _, found := strings.Cut(token, "=")
+	switch {
+	case isPlaceholder(token):
+		return "a placeholder stands where the token belongs"
+	case found && strings.HasSuffix(strings.ToLower(name), "token"):
+		return "the name of a parameter stands before the token"
+	}
+	return ""
+}
+
+// isPlaceholder reports whether a word is what programs write that have no token,
+// or that write a scheme twice.
+func isPlaceholder(word string) bool {
+	switch strings.ToLower(word) {
+	case bearer, "token", "jwt", "dpop", "basic", "null", "undefined", "nil", "none":
+		return true
+	}
+	return false
+}
+
+func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
+
+// mistaken is the failure of a token that the verifier did not accept, with the
+// mistake that a client has made in its place, if there is one that has a name.
+func mistaken(token string, err error) *failure {
+	f := refusedToken(err)
+	switch {
+	case f.code == codeInvalidRequest && token != "":
+		return f.saying(tokenMistake(token))
+	case f.reason == string(verify.ErrMalformed):
+		if mistake := jwtMistake(token); mistake != "" {
+			return f.saying(mistake)
+		}
+	}
+	return f
+}
