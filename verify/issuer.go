@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Issuer describes one trusted authorization server.
+// Issuer describes one trusted authorization server. docs/issuers.md says which
+// servers need which fields.
 type Issuer struct {
 	// Issuer, Audience, Keys and Introspection are as in [Config].
 	Issuer        string

@@ -22,6 +22,7 @@ type tokenConfig struct {
 	algorithm string
 	header    map[string]any
 	key       *Key
+	bare      bool
 }
 
 // WithAlgorithm signs with an algorithm of [Algorithms], by the published key
@@ -48,6 +49,13 @@ func WithKey(key *Key) TokenOption {
 	return func(c *tokenConfig) { c.key = key }
 }
 
+// WithoutDefaults makes a token of the given claims alone, and of a header with
+// alg and kid alone: tokens as other servers make them. One without "exp" is not
+// good anywhere.
+func WithoutDefaults() TokenOption {
+	return func(c *tokenConfig) { c.bare = true }
+}
+
 // Token makes an access token by the JWT profile (RFC 9068 section 2): typ
 // at+jwt, iss, aud, sub, client_id, iat, exp [TokenLifetime] ahead, a new jti,
 // and no scope. The claims take the defaults' place. Introspection knows the
@@ -68,14 +76,20 @@ func (s *Server) Token(claims Claims, options ...TokenOption) string {
 			key = &Key{ID: key.ID, Algorithm: c.algorithm, Private: key.Private}
 		}
 	}
-	header := map[string]any{"alg": key.algorithm(), "typ": "at+jwt"}
+	header := map[string]any{"alg": key.algorithm()}
 	if key.ID != "" {
 		header["kid"] = key.ID
 	}
-	full := s.claims(claims)
+	var full map[string]any
+	if c.bare {
+		full = merge(map[string]any{}, claims)
+	} else {
+		header["typ"] = "at+jwt"
+		full = s.claims(claims)
+	}
 	token := key.Sign(string(marshal(merge(header, c.header))), string(marshal(full)))
 	if ours {
-		s.remember(token, full)
+		s.remember(token, full, claims)
 	}
 	return token
 }
@@ -89,9 +103,11 @@ func (s *Server) OpaqueToken(claims Claims) string {
 }
 
 // Issue has introspection know a token of the caller's making as active, with
-// the claims and with the same defaults as [Server.Token].
+// the claims and with the same defaults as [Server.Token], and with a token_type
+// of Bearer. For a JWT of the server's the answer may say other things than the
+// token.
 func (s *Server) Issue(token string, claims Claims) {
-	s.remember(token, s.claims(claims))
+	s.remember(token, s.claims(claims), claims)
 }
 
 // Revoke has introspection know a token as inactive from now on (RFC 7009).
@@ -145,8 +161,13 @@ func (i issued) active(now time.Time) bool {
 	return (i.exp == nil || t < *i.exp) && (i.nbf == nil || t >= *i.nbf)
 }
 
-func (s *Server) remember(token string, claims map[string]any) {
+// remember has introspection answer with the claims; given are those that the
+// caller named.
+func (s *Server) remember(token string, claims map[string]any, given Claims) {
 	answer := map[string]any{"token_type": "Bearer"}
+	if _, named := given["token_type"]; named {
+		delete(answer, "token_type")
+	}
 	maps.Copy(answer, claims)
 	answer["active"] = true
 	entry := issued{marshal(answer), seconds(claims["exp"]), seconds(claims["nbf"])}
