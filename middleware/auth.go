@@ -171,9 +171,10 @@ func (a *Auth) Require(requirements ...Requirement) *Guard {
 	return newGuard(a, false, requirements)
 }
 
-// Optional makes a guard that also serves requests without credentials, or
-// with those of another scheme, and then without a user. Credentials that are
-// presented must be good, and meet the requirements.
+// Optional makes a guard that also serves requests without credentials, or with
+// those of another scheme, and then without a user, unless the application has put
+// one into the context itself ([NewContext]). Credentials that are presented must
+// be good, and meet the requirements.
 func (a *Auth) Optional(requirements ...Requirement) *Guard {
 	return newGuard(a, true, requirements)
 }

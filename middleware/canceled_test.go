@@ -16,6 +16,7 @@ import (
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
@@ -50,7 +51,7 @@ func TestClientHangsUp(t *testing.T) {
 			return ctx, func() { cancel(errors.New("shutting down")) }
 		}, "unavailable"},
 	} {
-		for where, reason := range map[string]string{"user": "user_unavailable", "requirement": "requirement_unavailable", "keys": "unavailable"} {
+		for where, reason := range map[string]string{"user": "user_unavailable", "requirement": "requirement_unavailable", "keys": "unavailable", "introspection": "unavailable"} {
 			t.Run(name+", "+where, func(t *testing.T) {
 				var log bytes.Buffer
 				var seen []middleware.Decision
@@ -66,12 +67,21 @@ func TestClientHangsUp(t *testing.T) {
 				}
 				issuer := verifytest.NewServer()
 				defer issuer.Close()
-				if where == "keys" {
+				trusted := verify.Issuer{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()},
+					Keys: jwks.New(jwks.Config{Issuer: issuer.Issuer(), Logger: slog.New(slog.DiscardHandler)})}
+				token := issuer.Token(nil)
+				switch where {
+				case "keys":
 					issuer.Fail(verifytest.JWKS, verifytest.Hang())
 					time.AfterFunc(10*time.Millisecond, cancel)
+				case "introspection":
+					trusted.Introspection = &verify.Introspection{Introspector: introspect.New(introspect.Config{
+						Auth: introspect.Basic(verifytest.ClientID, verifytest.ClientSecret), Logger: slog.New(slog.DiscardHandler)})}
+					token = issuer.OpaqueToken(nil)
+					issuer.Fail(verifytest.Introspection, verifytest.Hang())
+					time.AfterFunc(10*time.Millisecond, cancel)
 				}
-				v := must(verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()},
-					Keys: jwks.New(jwks.Config{Issuer: issuer.Issuer(), Logger: slog.New(slog.DiscardHandler)})}}}))
+				v := must(verify.New(verify.Config{Issuers: []verify.Issuer{trusted}}))
 				defer v.Close()
 				auth := must(middleware.New(v, config))
 				guard := auth.Require()
@@ -80,10 +90,10 @@ func TestClientHangsUp(t *testing.T) {
 						return errors.Join(wait(ctx), verify.ErrUnavailable)
 					}))
 				}
-				if where != "keys" {
+				if where != "keys" && where != "introspection" {
 					ready(t, issuer, auth)
 				}
-				_, f := guard.Decide(request(issuer.Token(nil)).WithContext(ctx))
+				_, f := guard.Decide(request(token).WithContext(ctx))
 				if f == nil || len(seen) != 1 {
 					t.Fatalf("refusal %v, observed %v", f, seen)
 				}

@@ -10,6 +10,12 @@
 // echo, below github.com/bearerkit/bearerkit/adapters, are a few lines that
 // call the two, so that every framework gives the same answer.
 //
-// What is the fault of the caller is 4xx; what is our trouble is 503, never the
+// Guards may follow each other on one request, with other layers between them:
+// the token is verified and the user resolved once. [WithRecord] lets a layer
+// outside of them, an access log, see what they found out; an [Observer] counts
+// requests. Responses that outlive their token have [UntilExpiry] and [Recheck];
+// API keys beside tokens are for an [Authenticator].
+//
+// What is the caller's fault is 4xx; a failure on this side is 503, never the
 // other way round: a 401 logs users out.
 package middleware

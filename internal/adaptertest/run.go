@@ -82,31 +82,6 @@ func Answer(w http.ResponseWriter, r *http.Request, user User, hasUser bool, tok
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-type layerKey struct{}
-
-// layer is a layer between guards: it adds a value and a deadline.
-func layer(ctx context.Context) context.Context {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, layerKey{}, "kept"), time.Minute)
-	context.AfterFunc(ctx, cancel)
-	return ctx
-}
-
-// Layered is a layer of net/http that changes the request's context.
-func Layered(layer func(context.Context) context.Context, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(layer(r.Context())))
-	})
-}
-
-// inner is a router behind a guard, which finds out the route.
-var inner = func() *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /mux/{id}", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, `{"user":"user_1","sub":"user_1"}`)
-	})
-	return mux
-}()
-
 // Run runs the table. mount makes a service of the routes.
 func Run(t *testing.T, mount func([]Route) http.Handler) {
 	f := newFixture(t)
@@ -142,60 +117,8 @@ func Run(t *testing.T, mount func([]Route) http.Handler) {
 		})
 	}
 	t.Run("silence", f.silence)
+	t.Run("a client that hangs up", func(t *testing.T) { f.hangUp(t, subject.Listener.Addr()) })
 	t.Run("uploads", func(t *testing.T) { f.uploads(t, service) })
-}
-
-// watched is what stands outside of all guards, an access log or a trace.
-func (f *fixture) watched(service http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, record := middleware.WithRecord(r.Context())
-		r = r.WithContext(ctx)
-		defer func() { f.seen.Store(&seen{record, r}) }()
-		service.ServeHTTP(w, r)
-	})
-}
-
-// challenging is a layer outside of the guards that offers another scheme, if the
-// request says so.
-func challenging(service http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if offer := r.Header.Get("X-Offer"); offer != "" {
-			w.Header().Set("WWW-Authenticate", offer)
-		}
-		service.ServeHTTP(w, r)
-	})
-}
-
-// seen is what a layer outside of all guards knows in the end.
-type seen struct {
-	record  *middleware.Record
-	request *http.Request
-}
-
-// recorded checks what the layer outside has learned of a case.
-func (f *fixture) recorded(t *testing.T, c testCase) {
-	t.Helper()
-	got := f.seen.Swap(nil)
-	if got == nil {
-		t.Fatal("the layer outside has not returned")
-	}
-	d, _ := got.record.Decision()
-	user, _ := middleware.UserFrom[User](got.record.Context())
-	served := c.user
-	if served == "-" {
-		served = ""
-	}
-	switch {
-	case d.Status != c.status:
-		t.Errorf("recorded %+v, want status %d", d, c.status)
-	case c.status == http.StatusOK && user.ID != served:
-		t.Errorf("recorded user %q, want %q", user.ID, served)
-	case c.status == http.StatusForbidden && user.ID == "":
-		t.Error("no user is recorded beside a 403")
-	}
-	if c.path == "/mux/7" && c.status == http.StatusOK && (got.request.Pattern != "GET /mux/{id}" || got.request.PathValue("id") != "7") {
-		t.Errorf("the layer outside sees the route %q, id %q", got.request.Pattern, got.request.PathValue("id"))
-	}
 }
 
 // upload reads a form with a file that is larger than what it keeps in memory,
@@ -299,10 +222,11 @@ type fixture struct {
 	answers  strings.Builder
 	reasons  sync.Map // that the observer has seen
 	seen     atomic.Pointer[seen]
+	waits    chan bool // a resolver is waiting for the client to hang up
 }
 
 func newFixture(t *testing.T) *fixture {
-	f := &fixture{issuer: verifytest.NewServer(), evil: verifytest.NewServer(), log: &syncBuffer{}}
+	f := &fixture{issuer: verifytest.NewServer(), evil: verifytest.NewServer(), log: &syncBuffer{}, waits: make(chan bool)}
 	gone := verifytest.NewServer()
 	f.keys = map[string]*verifytest.Key{}
 	for _, alg := range []string{"ES256", "RS256", "PS256", "EdDSA"} {
@@ -336,13 +260,17 @@ func newFixture(t *testing.T) *fixture {
 	build := func(issuer string, c middleware.Config) *middleware.Auth {
 		return buildFor(verify.Config{Issuers: []verify.Issuer{trust(issuer)}}, c)
 	}
-	user := middleware.Resolve(func(_ context.Context, t *verify.Token) (User, error) {
+	user := middleware.Resolve(func(ctx context.Context, t *verify.Token) (User, error) {
 		f.resolved.Add(1)
 		switch t.Subject {
 		case "ghost":
 			return User{}, middleware.ErrNoUser
 		case "storm":
 			return User{}, fmt.Errorf("user store is down")
+		case "patience":
+			f.waits <- true
+			<-ctx.Done()
+			return User{}, fmt.Errorf("user store: %w", ctx.Err())
 		}
 		return User{t.Subject}, nil
 	})
