@@ -36,7 +36,8 @@ type entry struct {
 	issuer *issuer
 	key    *key    // that has signed it
 	set    *KeySet // that had the key
-	noKid  bool
+	// noKid says that no kid names this key.
+	noKid bool
 	// partial says that the token alone is not enough: its server must say for
 	// whom it is.
 	partial bool

@@ -73,9 +73,10 @@ type Key struct {
 
 // A KeySet is an immutable set of keys that were checked.
 type KeySet struct {
-	byID   map[string][]*key
-	all    []*key
-	former []*key // withdrawn lately, the last one first
+	byID    map[string][]*key
+	all     []*key
+	former  []*key // withdrawn lately, the last one first
+	unnamed bool   // see TryUnnamed
 }
 
 // A SkippedKey is a key that did not get into a set.
@@ -189,7 +190,7 @@ func (s *KeySet) Succeed(old *KeySet) *KeySet {
 	if old == nil || s == old {
 		return s
 	}
-	next := &KeySet{byID: s.byID, all: s.all}
+	next := &KeySet{byID: s.byID, all: s.all, unnamed: s.unnamed}
 	for _, k := range slices.Concat(old.all, old.former) {
 		same := func(o *key) bool { return o.id == k.id && o.sameMaterial(k) }
 		if len(next.former) < maxFormer && !slices.ContainsFunc(s.all, same) && !slices.ContainsFunc(next.former, same) {
@@ -201,7 +202,7 @@ func (s *KeySet) Succeed(old *KeySet) *KeySet {
 
 // formerSigner returns the withdrawn key that has signed the token, or nil. Who
 // makes tokens up must not make it cost much, so it tries the last one with the
-// token's kid; for a token without one, the last ones that serve the algorithm,
+// token's kid, or without any; for a token without one, the last ones that serve the algorithm,
 // as many as are left of maxTries after those that were tried, but one at least.
 func (s *KeySet) formerSigner(p *parsed, failed []*key) *key {
 	left := 1
@@ -212,7 +213,7 @@ func (s *KeySet) formerSigner(p *parsed, failed []*key) *key {
 		if left == 0 {
 			break
 		}
-		if !k.serves(p.alg) || !p.noKid && k.id != p.kid || slices.ContainsFunc(failed, k.sameMaterial) {
+		if !k.serves(p.alg) || !p.noKid && k.id != p.kid && k.id != "" || slices.ContainsFunc(failed, k.sameMaterial) {
 			continue
 		}
 		if k.verifies(p) {
@@ -223,21 +224,34 @@ func (s *KeySet) formerSigner(p *parsed, failed []*key) *key {
 	return nil
 }
 
+// TryUnnamed returns a copy of the set for keys that somebody has configured. A
+// token whose "kid" none of them has may be of one that was configured without an
+// ID: up to four of those are tried. In a set that an issuer publishes this holds
+// for a single key alone: its other keys are the issuer's own to name.
+func (s *KeySet) TryUnnamed() *KeySet {
+	set := *s
+	set.unnamed = true
+	return &set
+}
+
 // find appends to dst the keys that may have made a token's signature: with an
 // ID the ones of that name, without one all that serve the algorithm. The same
-// key under two names is one of them. It reports false if those are more than
-// may be tried.
+// key under two names is one of them. It reports false if a token without an ID
+// fits more than may be tried.
 func (s *KeySet) find(dst []*key, p *parsed) (keys []*key, ok bool) {
 	from := s.all
 	if !p.noKid {
 		from = s.byID[p.kid]
+		if len(from) == 0 && (s.unnamed || len(s.all) == 1) {
+			from = s.byID[""]
+		}
 	}
 	for _, k := range from {
 		if !k.serves(p.alg) || slices.ContainsFunc(dst, k.sameMaterial) {
 			continue
 		}
 		if len(dst) == maxTries {
-			return nil, false
+			return nil, !p.noKid
 		}
 		dst = append(dst, k)
 	}

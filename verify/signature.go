@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// maxTries bounds the signature checks that one token without a kid may cost
-// with one key set.
+// maxTries bounds the signature checks that one token may cost with one key set
+// where no kid says which key is meant.
 const maxTries = 4
 
 // errNoKeySet marks that there is no key set to verify with.
@@ -60,6 +60,8 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, fa
 		},
 		Withdrawn: former != nil,
 	})
+	// named says that the token's kid is that of a key which has not signed it.
+	named := !p.noKid && len(failed) > 0 && failed[0].id != ""
 	switch {
 	case err == nil:
 		keys, ok := untried(newer)
@@ -72,13 +74,13 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, fa
 				return k, newer, nil
 			}
 		}
-	case len(failed) == 0 || p.noKid:
+	case !named:
 		// The issuer cannot be asked for a key that we have never seen, so
 		// nobody knows whether the token is good.
 		return nil, nil, unavailable(err)
 	}
-	if len(failed) == 0 {
-		return nil, nil, refuseKey("", newer)
+	if named || p.noKid && len(failed) > 0 {
+		return nil, nil, refuse(ErrSignature, "")
 	}
-	return nil, nil, refuse(ErrSignature, "")
+	return nil, nil, refuseKey("", newer)
 }

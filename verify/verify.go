@@ -97,7 +97,7 @@ func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token,
 		default:
 			return nil, err
 		}
-		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid, partial: p.partial}
+		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid || key.id == "", partial: p.partial}
 		if e.token, err = p.claims.token(e.issuer, p.payload); err != nil {
 			return nil, err
 		}

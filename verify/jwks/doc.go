@@ -42,7 +42,7 @@
 //
 // A header of a token (jwk, jku, x5u, x5c) and the x5u of a key are never
 // followed. Redirects lead nowhere but to the same host and never to http. Keys
-// with private members, for encryption, too weak or too large, off their curve
-// or with a certificate for another key are skipped and named in [Health]; the
-// others of the set serve.
+// with private members, too weak or too large, off their curve or with a
+// certificate for another key are skipped and named in [Health], as are those for
+// encryption; the others of the set serve.
 package jwks

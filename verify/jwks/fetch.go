@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/bearerkit/bearerkit/internal/upstream"
@@ -30,8 +31,7 @@ type fetcher struct {
 	etag     string    // of the answer that set came in
 	whole    time.Time // when that came: not the word that it is current
 	set      *verify.KeySet
-	keys     []verify.Key
-	skipped  []verify.SkippedKey
+	document *document // the set as it came
 	lifetime time.Duration
 
 	asked         time.Time // when metadata was last asked for
@@ -46,8 +46,7 @@ type fetcher struct {
 type outcome struct {
 	url         string
 	set         *verify.KeySet
-	keys        []verify.Key
-	skipped     []verify.SkippedKey
+	document    *document
 	lifetime    time.Duration
 	notModified bool
 	metadataErr error
@@ -157,29 +156,30 @@ func (f *fetcher) fetchKeys(ctx context.Context, demanded bool) (*outcome, error
 		}
 		return f.outcome(a), nil
 	}
-	keys, skipped, err := parse(a.body)
+	d, err := parse(a.body)
 	if err != nil {
 		return nil, &upstream.DocumentError{URL: upstream.Redact(f.url), Cause: err}
 	}
-	set, more := verify.NewKeySet(keys)
-	skipped = append(skipped, more...)
+	set, more := verify.NewKeySet(d.keys)
+	d.skipped = append(d.skipped, more...)
 	if set.Len() == 0 {
-		if len(skipped) > 0 {
-			return nil, &upstream.DocumentError{URL: upstream.Redact(f.url), Cause: fmt.Errorf("no key in it can be used (%d skipped, the first: %s)", len(skipped), skipped[0].Reason)}
+		err := errors.New("an empty key set")
+		if left := slices.Concat(d.skipped, d.otherUse); len(left) > 0 {
+			err = fmt.Errorf("no key in it can be used (%d skipped, the first: %s)", len(left), left[0].Reason)
 		}
-		return nil, &upstream.DocumentError{URL: upstream.Redact(f.url), Cause: errors.New("an empty key set")}
+		return nil, &upstream.DocumentError{URL: upstream.Redact(f.url), Cause: err}
 	}
 	// The same keys are the same set, so that whoever remembers what a set
 	// has verified need not forget it.
 	if f.set == nil || !f.set.Equal(set) {
 		f.set = set
 	}
-	f.keys, f.skipped, f.etag, f.lifetime, f.whole = keys, skipped, a.etag, a.lifetime, a.asked
+	f.document, f.etag, f.lifetime, f.whole = d, a.etag, a.lifetime, a.asked
 	return f.outcome(a), nil
 }
 
 func (f *fetcher) outcome(a *answer) *outcome {
-	return &outcome{f.url, f.set, f.keys, f.skipped, f.lifetime, a.notModified, f.metadataErr, a.asked}
+	return &outcome{f.url, f.set, f.document, f.lifetime, a.notModified, f.metadataErr, a.asked}
 }
 
 // wantsPause returns how long the issuer asks to be left alone, 0 if it does not.

@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"context"
+	"crypto"
 	"log/slog"
 	"slices"
 	"time"
@@ -36,13 +37,15 @@ type Health struct {
 	Since  time.Time // when the source got into State
 	Ready  bool      // there is a key set that may be used now
 
-	Confirmed    time.Time     // when the issuer confirmed the set at hand; zero if there is none
-	Age          time.Duration // since Confirmed
-	Expires      time.Time     // when the set at hand becomes too old to serve, if it is not confirmed again
-	FromSnapshot bool          // the set at hand is from the snapshot; the issuer has not confirmed it yet
-	KeyIDs       []string      // the IDs in the set at hand, sorted
-	Keys         int           // the number of keys in it, those without an ID included
-	Skipped      []verify.SkippedKey
+	Confirmed    time.Time           // when the issuer confirmed the set at hand; zero if there is none
+	Age          time.Duration       // since Confirmed
+	Expires      time.Time           // when the set at hand becomes too old to serve, if it is not confirmed again
+	FromSnapshot bool                // the set at hand is from the snapshot; the issuer has not confirmed it yet
+	KeyIDs       []string            // the IDs in the set at hand, sorted
+	Keys         int                 // the number of keys in it, those without an ID included
+	Skipped      []verify.SkippedKey // keys of the issuer that cannot be used: tokens by them are refused
+	OtherUse     []verify.SkippedKey // keys of the issuer that are not for signatures, for encryption say
+	Noted        []verify.SkippedKey // keys in the set whose certificate (x5c) cannot be read; it would say nothing more
 
 	LastAttempt time.Time // when the last fetch ended
 	LastAnswer  string    // what came back: status, content type, size, or that nothing did
@@ -69,6 +72,8 @@ type report struct {
 	since        time.Time
 	url          string
 	skipped      []verify.SkippedKey
+	otherUse     []verify.SkippedKey
+	noted        []verify.SkippedKey
 	fromSnapshot bool
 	snapshotErr  error
 	metadataErr  error
@@ -100,6 +105,8 @@ func (s *Source) Health() Health {
 		Since:        r.since,
 		FromSnapshot: r.fromSnapshot,
 		Skipped:      slices.Clone(r.skipped),
+		OtherUse:     slices.Clone(r.otherUse),
+		Noted:        slices.Clone(r.noted),
 		LastAttempt:  r.lastAttempt,
 		LastAnswer:   r.lastAnswer,
 		LastError:    p.lastErr,
@@ -135,7 +142,7 @@ func (s *Source) noteFailure(v *view, now time.Time, err error, logs *logs) {
 	switch {
 	case v.set == nil:
 		if r.to(StateFailing, now) {
-			logs.add(slog.LevelError, "no key set: tokens cannot be verified until the issuer answers",
+			logs.add(slog.LevelError, "no key set could be read: tokens cannot be verified until one can",
 				"error", err, "last_answer", s.fetcher.lastAnswer)
 		}
 	case upstream.Reached(v.until, now):
@@ -151,7 +158,7 @@ func (s *Source) noteFailure(v *view, now time.Time, err error, logs *logs) {
 // becomeStale takes down that the set at hand has become too old.
 func (s *Source) becomeStale(v *view, now time.Time, logs *logs) {
 	if s.report.to(StateStale, now) {
-		logs.add(slog.LevelError, "last good key set is too old: tokens cannot be verified until the issuer answers",
+		logs.add(slog.LevelError, "last good key set is too old: tokens cannot be verified until a new one can be read",
 			"confirmed", v.fetched, "max_stale", s.config.MaxStale, "error", v.err)
 	}
 	s.plan.earliest = time.Time{} // as in hasFailed
@@ -169,26 +176,34 @@ func (s *Source) noteSuccess(v *view, now time.Time, out *outcome, logs *logs) {
 	if r.to(StateReady, now) {
 		switch before {
 		case StateStarting:
-			logs.add(slog.LevelInfo, "key set ready", "url", upstream.Redact(out.url), keyIDs("keys", out.set.IDs()))
+			logs.add(slog.LevelInfo, "key set ready", "url", upstream.Redact(out.url), keyIDs("keys", out.set.IDs()), withoutID(out.document.keys))
 		default:
-			logs.add(slog.LevelInfo, "key set refreshed again", "url", upstream.Redact(out.url), "after", now.Sub(since).Round(time.Millisecond), keyIDs("keys", out.set.IDs()))
+			logs.add(slog.LevelInfo, "key set refreshed again", "url", upstream.Redact(out.url), "after", now.Sub(since).Round(time.Millisecond), keyIDs("keys", out.set.IDs()), withoutID(out.document.keys))
 		}
 	}
 	if v.set != nil && v.set != out.set {
 		r.counters.Changes++
 		was, is := v.set.IDs(), out.set.IDs()
-		logs.add(slog.LevelInfo, "key set changed", keyIDs("added", without(is, was)), keyIDs("removed", without(was, is)), keyIDs("keys", is))
+		logs.add(slog.LevelInfo, "key set changed", keyIDs("added", without(is, was)), keyIDs("removed", without(was, is)),
+			keyIDs("replaced", replaced(out.document.keys, v.keys)), keyIDs("keys", is), withoutID(out.document.keys))
 	}
-	if !slices.Equal(r.skipped, out.skipped) {
-		r.skipped = out.skipped
-		if n := len(out.skipped); n > 0 {
+	tell := func(last *[]verify.SkippedKey, now []verify.SkippedKey, level slog.Level, what, name string) {
+		if slices.Equal(*last, now) {
+			return
+		}
+		*last = now
+		if n := len(now); n > 0 {
 			texts := make([]string, n)
-			for i, k := range out.skipped {
+			for i, k := range now {
 				texts[i] = k.String()
 			}
-			logs.add(slog.LevelWarn, "keys of the set cannot be used and were skipped", "count", n, keyIDs("skipped", texts))
+			logs.add(level, what, "count", n, keyIDs(name, texts))
 		}
 	}
+	d := out.document
+	tell(&r.skipped, d.skipped, slog.LevelWarn, "keys of the set cannot be used and were skipped", "skipped")
+	tell(&r.noted, d.noted, slog.LevelInfo, "certificates of keys cannot be read; the keys are used all the same", "noted")
+	r.otherUse = d.otherUse
 	if had := r.metadataErr != nil; had != (out.metadataErr != nil) {
 		if had {
 			logs.add(slog.LevelInfo, "metadata can be used again", "url", upstream.Redact(out.url))
@@ -207,6 +222,49 @@ func (s *Source) noteSnapshot(err error, logs *logs) {
 			logs.add(slog.LevelWarn, "snapshot of the key set", "file", s.config.Snapshot, "error", err)
 		}
 	}
+}
+
+// replaced returns the IDs under which two sets have other keys, or the same for
+// another algorithm.
+func replaced(is, was []verify.Key) (ids []string) {
+	// among has k's equal among the keys of its ID.
+	among := func(keys []verify.Key, k verify.Key) (found, equal bool) {
+		p, _ := k.Public.(interface{ Equal(crypto.PublicKey) bool })
+		for _, o := range keys {
+			if o.ID == k.ID {
+				found = true
+				equal = equal || o.Algorithm == k.Algorithm && p != nil && p.Equal(o.Public)
+			}
+		}
+		return found, equal
+	}
+	for _, pair := range [][2][]verify.Key{{is, was}, {was, is}} {
+		for _, k := range pair[0] {
+			id := k.ID
+			if id == "" {
+				id = "(no kid)"
+			}
+			if found, equal := among(pair[1], k); found && !equal && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// withoutID says how many keys have no ID, if any: nothing else in a list of IDs
+// shows them.
+func withoutID(keys []verify.Key) slog.Attr {
+	n := 0
+	for _, k := range keys {
+		if k.ID == "" {
+			n++
+		}
+	}
+	if n == 0 {
+		return slog.Attr{}
+	}
+	return slog.Int("without_id", n)
 }
 
 // without returns what is in a and not in b.

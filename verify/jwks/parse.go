@@ -3,7 +3,9 @@ package jwks
 import (
 	"bytes"
 	"crypto"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,19 +26,28 @@ const (
 
 // Parse reads a JWK Set document (RFC 7517 section 5), strictly: one JSON
 // object, member names in their own case, none twice, a "keys" array of at most
-// 1,000. A key in it that cannot be used to verify signatures is left out and
-// named with the reason; what is only known of keys together (two different
-// ones under one ID) is for [verify.NewKeySet] to find. The error says that the
-// document is no key set; it holds no byte of it.
+// 1,000. A key in it that cannot be used to verify signatures, or is for
+// something else, is left out and named with the reason; what is only known of
+// keys together (two different ones under one ID) is for [verify.NewKeySet] to
+// find. The error says that the document is not a key set; it holds no byte of
+// it.
 func Parse(data []byte) ([]verify.Key, []verify.SkippedKey, error) {
-	keys, skipped, err := parse(data)
+	d, err := parse(data)
 	if err != nil {
 		return nil, nil, fmt.Errorf("jwks: %w", err)
 	}
-	return keys, skipped, nil
+	return d.keys, append(d.skipped, d.otherUse...), nil
 }
 
-func parse(data []byte) ([]verify.Key, []verify.SkippedKey, error) {
+// A document is a key set that was read.
+type document struct {
+	keys     []verify.Key
+	skipped  []verify.SkippedKey // that cannot be used
+	otherUse []verify.SkippedKey // that are not for signatures, and no loss
+	noted    []verify.SkippedKey // that are used, although something about them cannot be read
+}
+
+func parse(data []byte) (*document, error) {
 	var list strictjson.Value
 	err := strictjson.Object(string(data), func(name string, value strictjson.Value) {
 		if name == "keys" {
@@ -45,44 +56,59 @@ func parse(data []byte) ([]verify.Key, []verify.SkippedKey, error) {
 	})
 	switch {
 	case err != nil:
-		return nil, nil, fmt.Errorf("no key set: %w", err)
+		return nil, fmt.Errorf("no key set: %w", err)
 	case list == "":
-		return nil, nil, errors.New(`no key set: no "keys" member`)
+		return nil, errors.New(`no key set: no "keys" member`)
 	case list.Kind() != strictjson.Array:
-		return nil, nil, errors.New(`no key set: "keys" is not an array`)
+		return nil, errors.New(`no key set: "keys" is not an array`)
 	}
-	var keys []verify.Key
-	var skipped []verify.SkippedKey
+	d := &document{}
 	n := 0
 	for e := range list.Elements() {
 		if n++; n > maxKeys {
-			return nil, nil, fmt.Errorf("key set has more than %d keys", maxKeys)
+			return nil, fmt.Errorf("key set has more than %d keys", maxKeys)
 		}
-		k, err := parseKey(e)
+		k, note, err := parseKey(e)
 		if err != nil {
-			skipped = append(skipped, verify.SkippedKey{ID: k.ID, Reason: err.Error()})
+			skipped := verify.SkippedKey{ID: k.ID, Reason: err.Error()}
+			if errors.As(err, new(otherUse)) {
+				d.otherUse = append(d.otherUse, skipped)
+			} else {
+				d.skipped = append(d.skipped, skipped)
+			}
 			continue
 		}
 		if _, weak := verify.NewKeySet([]verify.Key{k}); len(weak) > 0 {
-			skipped = append(skipped, weak...)
+			d.skipped = append(d.skipped, weak...)
 			continue
 		}
-		keys = append(keys, k)
+		if note != "" {
+			d.noted = append(d.noted, verify.SkippedKey{ID: k.ID, Reason: note})
+		}
+		d.keys = append(d.keys, k)
 	}
-	return keys, skipped, nil
+	return d, nil
 }
+
+// otherUse is why a key is not for signatures. Such a key is what it should be.
+type otherUse string
+
+func (o otherUse) Error() string { return string(o) }
 
 // parseKey reads one JWK. jwkset makes the key of it, but gets only members
 // that were scanned strictly here: its own reading folds the case of names, and
 // one key it does not like costs the whole set. On an error the key that is
-// returned has the ID, as far as it is known.
-func parseKey(v strictjson.Value) (verify.Key, error) {
-	var k verify.Key
+// returned has the ID, as far as it is known. The note says what of a good key
+// could not be read.
+func parseKey(v strictjson.Value) (k verify.Key, note string, err error) {
 	if v.Kind() != strictjson.Obj {
-		return k, errors.New("not an object")
+		return k, "", errors.New("not an object")
 	}
 	var m jwkset.JWKMarshal
+	var x5c strictjson.Value
 	var fault error
+	var other otherUse
+	private := false
 	fail := func(reason string) {
 		if fault == nil {
 			fault = errors.New(reason)
@@ -106,19 +132,36 @@ func parseKey(v strictjson.Value) (verify.Key, error) {
 		case "kty":
 			m.KTY = jwkset.KTY(text(name, value))
 		case "alg":
-			if k.Algorithm = text(name, value); k.Algorithm == "" {
+			switch k.Algorithm = text(name, value); {
+			case k.Algorithm == "":
 				fail("alg is empty")
+			case isKeyManagement(k.Algorithm):
+				other = "alg is not for signatures"
 			}
 		case "use":
-			if !value.Is("sig") {
+			switch use := text(name, value); {
+			case use == "sig":
+			case use == "" || strings.EqualFold(use, "sig"):
 				fail("use is not sig")
+			default:
+				other = "use is not sig"
 			}
 		case "key_ops":
-			if ops, ok := value.Texts(); !ok || !slices.Contains(ops, "verify") {
+			ops, ok := value.Texts()
+			switch {
+			case !ok || len(ops) == 0:
 				fail("key_ops has no verify")
+			case slices.Contains(ops, "verify"):
+			case slices.Contains(ops, "sign"):
+				fail("key_ops has no verify")
+			default:
+				other = "key_ops has no verify"
 			}
 		case "crv":
 			m.CRV = jwkset.CRV(text(name, value))
+			if m.CRV == jwkset.CrvX25519 || m.CRV == "X448" {
+				other = "crv is not for signatures"
+			}
 		case "x":
 			m.X = text(name, value)
 		case "y":
@@ -128,27 +171,34 @@ func parseKey(v strictjson.Value) (verify.Key, error) {
 		case "e":
 			m.E = text(name, value)
 		case "x5c":
-			var ok bool
-			if m.X5C, ok = value.Texts(); !ok {
-				fail("x5c is not an array of strings")
-			}
+			x5c = value
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
-			// A private or symmetric key that is published is one that
-			// anybody can sign with.
-			fail("has private or symmetric members")
+			private = true
 		}
 		// x5u is not followed. x5t is not compared: issuers that are in wide
 		// use compute it in ways of their own (a hash in hex, say).
 	}
-	if fault != nil {
-		return k, fault
+	switch {
+	case private:
+		// A private or symmetric key that is published is one that anybody
+		// can sign with, whatever else is said of it.
+		return k, "", errors.New("has private or symmetric members")
+	case other != "":
+		return k, "", other
+	case fault != nil:
+		return k, "", fault
 	}
 	if err := checkMembers(&m); err != nil {
-		return k, err
+		return k, "", err
 	}
-	public, err := convert(m)
-	k.Public = public
-	return k, err
+	k.Public, note, err = convert(m, x5c)
+	return k, note, err
+}
+
+// isKeyManagement reports whether an algorithm is one of RFC 7518 section 4.1
+// that has public keys, or of a family of them.
+func isKeyManagement(alg string) bool {
+	return alg == "RSA1_5" || strings.HasPrefix(alg, "RSA-OAEP") || strings.HasPrefix(alg, "ECDH-ES") || strings.HasPrefix(alg, "HPKE")
 }
 
 // checkMembers checks the form of a key's numbers: what jwkset would read more
@@ -186,7 +236,6 @@ func checkMembers(m *jwkset.JWKMarshal) error {
 		if x, ok := octets(m.X); !ok || len(x) != 32 {
 			return errors.New("x is not 32 bytes in base64url")
 		}
-		m.ALG = jwkset.AlgEdDSA // jwkset wants it beside an x5c
 	case "":
 		return errors.New("no kty")
 	default:
@@ -204,24 +253,57 @@ func octets(s string) ([]byte, bool) {
 	return b, err == nil
 }
 
-// convert makes the public key, and checks it against the first certificate of
-// x5c if there is one (RFC 7517 section 4.7). It runs on a goroutine that
+// convert makes the public key, and compares it with the first certificate of
+// x5c (RFC 7517 section 4.7) if that can be read. It runs on a goroutine that
 // belongs to no request: if the libraries panic over a key, that costs the key
 // and not the process.
-func convert(m jwkset.JWKMarshal) (public crypto.PublicKey, err error) {
+func convert(m jwkset.JWKMarshal, x5c strictjson.Value) (public crypto.PublicKey, note string, err error) {
 	defer func() {
 		if recover() != nil {
-			public, err = nil, errors.New("key is not valid")
+			public, note, err = nil, "", errors.New("key is not valid")
 		}
 	}()
 	jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
-	switch {
-	case err == nil:
-		return jwk.Key(), nil
-	case errors.Is(err, jwkset.ErrX509Mismatch):
-		return nil, errors.New("x5c is a certificate for another key")
-	case len(m.X5C) > 0:
-		return nil, errors.New("x5c or key is not valid")
+	if err != nil {
+		return nil, "", errors.New("key is not valid")
 	}
-	return nil, errors.New("key is not valid")
+	public = jwk.Key()
+	certified, note := certifiedKey(x5c)
+	if k, ok := public.(interface{ Equal(crypto.PublicKey) bool }); certified != nil && !(ok && k.Equal(certified)) {
+		return nil, "", errors.New("x5c is a certificate for another key")
+	}
+	return public, note, nil
+}
+
+// certifiedKey returns the key of x5c's first certificate, or a note why it
+// cannot be read. Issuers write x5c in ways of their own, and certificates that
+// Go refuses (a negative serial number, say): a certificate says nothing that
+// the members of the key do not, so that one which cannot be read is no reason to
+// refuse tokens. One that can be read, however it is written, has to agree.
+func certifiedKey(x5c strictjson.Value) (key crypto.PublicKey, note string) {
+	first, isText := x5c.Text() // in place of an array of one
+	none := x5c == "" || x5c.Kind() == strictjson.Array
+	for e := range x5c.Elements() {
+		first, isText = e.Text()
+		none = false
+		break
+	}
+	switch {
+	case none:
+		return nil, ""
+	case !isText:
+		return nil, "x5c is not an array of strings"
+	}
+	var der []byte
+	if block, _ := pem.Decode([]byte(first)); block != nil {
+		der = block.Bytes
+	} else {
+		plain := strings.NewReplacer("-", "+", "_", "/", "=", "", " ", "", "\t", "", "\r", "", "\n", "").Replace(first)
+		der, _ = base64.RawStdEncoding.DecodeString(plain)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil || certificate.PublicKey == nil {
+		return nil, "the first certificate of x5c cannot be read"
+	}
+	return certificate.PublicKey, ""
 }

@@ -8,6 +8,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"math/big"
 	"strings"
@@ -43,6 +45,19 @@ func certificate(key crypto.Signer) string {
 	return base64.StdEncoding.EncodeToString(must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)))
 }
 
+func asPEM(certificate string) string {
+	der := must(base64.StdEncoding.DecodeString(certificate))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func asBase64URL(certificate string) string {
+	return b64(must(base64.StdEncoding.DecodeString(certificate)))
+}
+
+func inLines(certificate string) string {
+	return certificate[:64] + "\r\n" + certificate[64:]
+}
+
 func numberOf(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	return b64(n.SetBit(n, 0, 1).Bytes())
@@ -54,75 +69,83 @@ func TestBadKeyIsSkipped(t *testing.T) {
 	ec := newKey("bad")
 	p256 := elliptic.P256().Params()
 	for name, bad := range map[string]any{
-		"RSA 512 bits":               with(rsaJWK("bad"), "n", numberOf(512)),
-		"RSA 1024 bits":              with(rsaJWK("bad"), "n", numberOf(1024)),
-		"RSA 2047 bits":              with(rsaJWK("bad"), "n", numberOf(2047)),
-		"RSA 8193 bits":              with(rsaJWK("bad"), "n", numberOf(8193)),
-		"RSA 16384 bits":             with(rsaJWK("bad"), "n", numberOf(16384)),
-		"RSA even modulus":           with(rsaJWK("bad"), "n", b64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())),
-		"RSA ROCA":                   with(rsaJWK("bad"), "n", b64(roca().Bytes())),
-		"RSA exponent 1":             with(rsaJWK("bad"), "e", "AQ"),
-		"RSA exponent even":          with(rsaJWK("bad"), "e", "BA"),
-		"RSA exponent 2^64+65537":    with(rsaJWK("bad"), "e", b64(new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 64), big.NewInt(65537)).Bytes())),
-		"RSA exponent 2^31+1":        with(rsaJWK("bad"), "e", b64(big.NewInt(1<<31+1).Bytes())),
-		"RSA exponent 0":             with(rsaJWK("bad"), "e", "AA"),
-		"RSA no e":                   with(rsaJWK("bad"), "e", nil),
-		"RSA no n":                   with(rsaJWK("bad"), "n", nil),
-		"RSA N":                      with(rsaJWK("bad"), "n", nil, "N", rsaJWK("")["n"]),
-		"RSA n padded":               with(rsaJWK("bad"), "n", rsaJWK("")["n"].(string)+"=="),
-		"RSA n with line end":        with(rsaJWK("bad"), "n", rsaJWK("")["n"].(string)[:40]+"\n"+rsaJWK("")["n"].(string)[40:]),
-		"RSA n standard alphabet":    with(rsaJWK("bad"), "n", "++//"+rsaJWK("")["n"].(string)[4:]),
-		"RSA n number":               with(rsaJWK("bad"), "n", 12345),
-		"RSA private":                with(rsaJWK("bad"), "d", "AQAB"),
-		"RSA private prime":          with(rsaJWK("bad"), "p", "AQAB"),
-		"RSA private null":           with(rsaJWK("bad"), "oth", []any{}),
-		"RSA use enc":                with(rsaJWK("bad"), "use", "enc"),
-		"RSA use unknown":            with(rsaJWK("bad"), "use", "tls"),
-		"RSA use upper case":         with(rsaJWK("bad"), "use", "SIG"),
-		"RSA use array":              with(rsaJWK("bad"), "use", []string{"sig"}),
-		"RSA key_ops encrypt":        with(rsaJWK("bad"), "key_ops", []string{"encrypt", "wrapKey"}),
-		"RSA key_ops empty":          with(rsaJWK("bad"), "key_ops", []string{}),
-		"RSA key_ops string":         with(rsaJWK("bad"), "key_ops", "verify"),
-		"RSA alg ES256":              with(rsaJWK("bad"), "alg", "ES256"),
-		"RSA alg RSA-OAEP":           with(rsaJWK("bad"), "alg", "RSA-OAEP"),
-		"RSA alg HS256":              with(rsaJWK("bad"), "alg", "HS256"),
-		"RSA alg none":               with(rsaJWK("bad"), "alg", "none"),
-		"RSA alg number":             with(rsaJWK("bad"), "alg", 256),
-		"RSA alg empty":              with(rsaJWK("bad"), "alg", ""),
-		"RSA x5c garbage":            with(rsaJWK("bad"), "x5c", []string{"garbage"}),
-		"RSA x5c no base64":          with(rsaJWK("bad"), "x5c", []string{"%"}),
-		"RSA x5c string":             with(rsaJWK("bad"), "x5c", certificate(testRSA)),
-		"RSA x5c of another key":     with(rsaJWK("bad"), "x5c", []string{certificate(must(rsa.GenerateKey(rand.Reader, 2048)))}),
-		"RSA x5c of another type":    with(rsaJWK("bad"), "x5c", []string{certificate(testEd25519)}),
-		"EC not on the curve":        with(ec, "y", ec["x"]),
-		"EC at infinity":             with(ec, "x", b64(make([]byte, 32)), "y", b64(make([]byte, 32))),
-		"EC coordinate over p":       with(ec, "x", b64(p256.P.Bytes())),
-		"EC x short":                 with(ec, "x", b64(make([]byte, 31))),
-		"EC x long":                  with(ec, "x", b64(append([]byte{0}, must(base64.RawURLEncoding.DecodeString(ec["x"].(string)))...))),
-		"EC y missing":               with(ec, "y", nil),
-		"EC no crv":                  with(ec, "crv", nil),
-		"EC secp256k1":               with(ec, "crv", "secp256k1"),
-		"EC other curve":             with(ec, "crv", "P-384"),
-		"EC alg ES384":               with(ec, "alg", "ES384"),
-		"EC private":                 with(ec, "d", ec["x"]),
-		"OKP X25519":                 with(edJWK("bad"), "crv", "X25519"),
-		"OKP Ed448":                  with(edJWK("bad"), "crv", "Ed448"),
-		"OKP short":                  with(edJWK("bad"), "x", b64(make([]byte, 31))),
-		"OKP private":                with(edJWK("bad"), "d", b64(make([]byte, 32))),
-		"OKP x5c of another key":     with(edJWK("bad"), "x5c", []string{certificate(testRSA)}),
-		"oct":                        jwk{"kty": "oct", "kid": "bad", "k": "c2VjcmV0"},
-		"ML-DSA":                     jwk{"kty": "AKP", "kid": "bad", "alg": "ML-DSA-44", "pub": "AAAA"},
-		"kty unknown":                with(ec, "kty", "XX"),
-		"kty lower case":             with(rsaJWK("bad"), "kty", "rsa"),
-		"kty missing":                with(ec, "kty", nil),
-		"Kty":                        with(ec, "kty", nil, "Kty", "EC"),
-		"kid number":                 with(ec, "kid", 1),
-		"kid of 2000 bytes":          with(ec, "kid", strings.Repeat("k", 2000)),
-		"null":                       nil,
-		"string":                     "EC",
-		"array":                      []any{ec},
-		"empty":                      jwk{},
-		"two keys under one kid (1)": []jwk{newKey("twice"), newKey("twice")},
+		"RSA 512 bits":                   with(rsaJWK("bad"), "n", numberOf(512)),
+		"RSA 1024 bits":                  with(rsaJWK("bad"), "n", numberOf(1024)),
+		"RSA 2047 bits":                  with(rsaJWK("bad"), "n", numberOf(2047)),
+		"RSA 8193 bits":                  with(rsaJWK("bad"), "n", numberOf(8193)),
+		"RSA 16384 bits":                 with(rsaJWK("bad"), "n", numberOf(16384)),
+		"RSA even modulus":               with(rsaJWK("bad"), "n", b64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())),
+		"RSA ROCA":                       with(rsaJWK("bad"), "n", b64(roca().Bytes())),
+		"RSA exponent 1":                 with(rsaJWK("bad"), "e", "AQ"),
+		"RSA exponent even":              with(rsaJWK("bad"), "e", "BA"),
+		"RSA exponent 2^64+65537":        with(rsaJWK("bad"), "e", b64(new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 64), big.NewInt(65537)).Bytes())),
+		"RSA exponent 2^31+1":            with(rsaJWK("bad"), "e", b64(big.NewInt(1<<31+1).Bytes())),
+		"RSA exponent 0":                 with(rsaJWK("bad"), "e", "AA"),
+		"RSA no e":                       with(rsaJWK("bad"), "e", nil),
+		"RSA no n":                       with(rsaJWK("bad"), "n", nil),
+		"RSA N":                          with(rsaJWK("bad"), "n", nil, "N", rsaJWK("")["n"]),
+		"RSA n padded":                   with(rsaJWK("bad"), "n", rsaJWK("")["n"].(string)+"=="),
+		"RSA n with line end":            with(rsaJWK("bad"), "n", rsaJWK("")["n"].(string)[:40]+"\n"+rsaJWK("")["n"].(string)[40:]),
+		"RSA n standard alphabet":        with(rsaJWK("bad"), "n", "++//"+rsaJWK("")["n"].(string)[4:]),
+		"RSA n number":                   with(rsaJWK("bad"), "n", 12345),
+		"RSA private":                    with(rsaJWK("bad"), "d", "AQAB"),
+		"RSA p":                          with(rsaJWK("bad"), "p", "AQAB"),
+		"RSA q":                          with(rsaJWK("bad"), "q", "AQAB"),
+		"RSA dp":                         with(rsaJWK("bad"), "dp", "AQAB"),
+		"RSA dq":                         with(rsaJWK("bad"), "dq", "AQAB"),
+		"RSA qi":                         with(rsaJWK("bad"), "qi", "AQAB"),
+		"RSA qi null":                    with(rsaJWK("bad"), "qi", json.RawMessage("null")),
+		"EC k":                           with(ec, "k", "AQAB"),
+		"AKP priv":                       with(ec, "priv", "AQAB"),
+		"RSA oth":                        with(rsaJWK("bad"), "oth", []any{}),
+		"RSA use enc":                    with(rsaJWK("bad"), "use", "enc"),
+		"RSA use unknown":                with(rsaJWK("bad"), "use", "tls"),
+		"RSA use upper case":             with(rsaJWK("bad"), "use", "SIG"),
+		"RSA use array":                  with(rsaJWK("bad"), "use", []string{"sig"}),
+		"RSA key_ops encrypt":            with(rsaJWK("bad"), "key_ops", []string{"encrypt", "wrapKey"}),
+		"RSA key_ops empty":              with(rsaJWK("bad"), "key_ops", []string{}),
+		"RSA key_ops string":             with(rsaJWK("bad"), "key_ops", "verify"),
+		"RSA alg ES256":                  with(rsaJWK("bad"), "alg", "ES256"),
+		"RSA alg RSA-OAEP":               with(rsaJWK("bad"), "alg", "RSA-OAEP"),
+		"RSA alg HS256":                  with(rsaJWK("bad"), "alg", "HS256"),
+		"RSA alg none":                   with(rsaJWK("bad"), "alg", "none"),
+		"RSA alg number":                 with(rsaJWK("bad"), "alg", 256),
+		"RSA alg empty":                  with(rsaJWK("bad"), "alg", ""),
+		"RSA x5c of another key":         with(rsaJWK("bad"), "x5c", []string{certificate(must(rsa.GenerateKey(rand.Reader, 2048)))}),
+		"RSA x5c of another type":        with(rsaJWK("bad"), "x5c", []string{certificate(testEd25519)}),
+		"RSA x5c of another, PEM":        with(rsaJWK("bad"), "x5c", []string{asPEM(certificate(testEd25519))}),
+		"RSA x5c of another, base64url":  with(rsaJWK("bad"), "x5c", []string{asBase64URL(certificate(testEd25519))}),
+		"RSA x5c of another, one string": with(rsaJWK("bad"), "x5c", certificate(testEd25519)),
+		"RSA x5c of another, lines":      with(rsaJWK("bad"), "x5c", []string{inLines(certificate(testEd25519))}),
+		"EC not on the curve":            with(ec, "y", ec["x"]),
+		"EC at infinity":                 with(ec, "x", b64(make([]byte, 32)), "y", b64(make([]byte, 32))),
+		"EC coordinate over p":           with(ec, "x", b64(p256.P.Bytes())),
+		"EC x short":                     with(ec, "x", b64(make([]byte, 31))),
+		"EC x long":                      with(ec, "x", b64(append([]byte{0}, must(base64.RawURLEncoding.DecodeString(ec["x"].(string)))...))),
+		"EC y missing":                   with(ec, "y", nil),
+		"EC no crv":                      with(ec, "crv", nil),
+		"EC secp256k1":                   with(ec, "crv", "secp256k1"),
+		"EC other curve":                 with(ec, "crv", "P-384"),
+		"EC alg ES384":                   with(ec, "alg", "ES384"),
+		"EC private":                     with(ec, "d", ec["x"]),
+		"OKP X25519":                     with(edJWK("bad"), "crv", "X25519"),
+		"OKP Ed448":                      with(edJWK("bad"), "crv", "Ed448"),
+		"OKP short":                      with(edJWK("bad"), "x", b64(make([]byte, 31))),
+		"OKP private":                    with(edJWK("bad"), "d", b64(make([]byte, 32))),
+		"OKP x5c of another key":         with(edJWK("bad"), "x5c", []string{certificate(testRSA)}),
+		"oct":                            jwk{"kty": "oct", "kid": "bad", "k": "c2VjcmV0"},
+		"ML-DSA":                         jwk{"kty": "AKP", "kid": "bad", "alg": "ML-DSA-44", "pub": "AAAA"},
+		"kty unknown":                    with(ec, "kty", "XX"),
+		"kty lower case":                 with(rsaJWK("bad"), "kty", "rsa"),
+		"kty missing":                    with(ec, "kty", nil),
+		"Kty":                            with(ec, "kty", nil, "Kty", "EC"),
+		"kid number":                     with(ec, "kid", 1),
+		"kid of 2000 bytes":              with(ec, "kid", strings.Repeat("k", 2000)),
+		"null":                           nil,
+		"string":                         "EC",
+		"array":                          []any{ec},
+		"empty":                          jwk{},
+		"two keys under one kid (1)":     []jwk{newKey("twice"), newKey("twice")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := []any{newKey("good"), bad, rsaJWK("rsa")}

@@ -87,7 +87,7 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 		if a.demanded {
 			p.refund()
 		}
-		s.view.Store(&view{v.set, v.fetched, v.until, p.next, err})
+		s.view.Store(&view{v.set, v.keys, v.fetched, v.until, p.next, err})
 		s.noteFailure(v, now, err, &logs)
 	default:
 		if v.set != nil && v.set.Equal(out.set) {
@@ -96,7 +96,7 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 			out.set = out.set.Succeed(v.set)
 		}
 		p.succeeded(out.asked, now, upstream.Since(began, now), min(out.lifetime, s.config.MaxStale))
-		s.view.Store(&view{set: out.set, fetched: out.asked, until: out.asked.Add(s.config.MaxStale), due: p.next})
+		s.view.Store(&view{set: out.set, keys: out.document.keys, fetched: out.asked, until: out.asked.Add(s.config.MaxStale), due: p.next})
 		s.noteSuccess(v, now, out, &logs)
 	}
 	s.report.lastAttempt, s.report.lastAnswer = now, s.fetcher.lastAnswer

@@ -73,9 +73,9 @@ func (s *Source) loadSnapshot(now time.Time, logs *logs) *view {
 		return nil
 	}
 	s.snapshot.set, s.report.fromSnapshot = set, true
-	logs.add(slog.LevelInfo, "key set read from the snapshot", "file", s.config.Snapshot, "confirmed", at, keyIDs("keys", set.IDs()))
+	logs.add(slog.LevelInfo, "key set read from the snapshot", "file", s.config.Snapshot, "confirmed", at, keyIDs("keys", set.IDs()), withoutID(keys))
 	fetched := now.Add(-upstream.Since(at, now)) // with the readings of both clocks
-	return &view{set: set, fetched: fetched, until: fetched.Add(s.config.MaxStale), err: errStarting}
+	return &view{set: set, keys: keys, fetched: fetched, until: fetched.Add(s.config.MaxStale), err: errStarting}
 }
 
 // saveSnapshot has a confirmed set written, if it has changed or it is time, and
@@ -110,7 +110,7 @@ func (s *Source) writeSnapshots() {
 		out, at, set := f.next, f.nextAt, f.set
 		f.next, f.saving = nil, at
 		s.mu.Unlock()
-		err := f.save(out.keys, at)
+		err := f.save(out.document.keys, at)
 		if err == nil {
 			set = out.set
 			// It would be refused at the next start: better to know now.
@@ -189,11 +189,11 @@ func (f *snapshotFile) load(now time.Time, maxAge time.Duration) ([]verify.Key, 
 	case at.After(now):
 		at = now
 	}
-	keys, _, err := parse(data)
+	d, err := parse(data)
 	if err != nil {
 		return nil, at, fmt.Errorf("refused: broken: %w", err)
 	}
-	return keys, at, nil
+	return d.keys, at, nil
 }
 
 type snapshotDocument struct {

@@ -117,10 +117,11 @@ type Source struct {
 // A view is what requests see: they load it and never wait for more.
 type view struct {
 	set     *verify.KeySet
-	fetched time.Time // when the issuer confirmed the set
-	until   time.Time // when it becomes too old to be used
-	due     time.Time // when the next fetch is, if that is known
-	err     error     // why there is no set, or none newer
+	keys    []verify.Key // that set was made of
+	fetched time.Time    // when the issuer confirmed the set
+	until   time.Time    // when it becomes too old to be used
+	due     time.Time    // when the next fetch is, if that is known
+	err     error        // why there is no set, or none newer
 }
 
 var (

@@ -10,10 +10,12 @@ import (
 // Static is a source of keys that never change: for tests, and for issuers
 // whose keys come with the configuration ([Parse] reads them from a JWK Set).
 // A key that cannot be used is a fault of the configuration here, not one to be
-// skipped; there is nothing to close.
+// skipped; there is nothing to close. A key without an ID (out of a PEM file, say)
+// is tried for tokens whose "kid" is none of the others'.
 func Static(keys ...verify.Key) verify.KeySource {
 	s := &static{}
-	s.set, s.skipped = verify.NewKeySet(keys)
+	set, skipped := verify.NewKeySet(keys)
+	s.set, s.skipped = set.TryUnnamed(), skipped
 	return s
 }
 

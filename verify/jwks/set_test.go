@@ -1,0 +1,188 @@
+package jwks_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+)
+
+// negativeSerial makes a certificate that Go refuses to parse, as some issuers
+// have it.
+func negativeSerial(certificate string) string {
+	der := must(base64.StdEncoding.DecodeString(certificate))
+	version3 := []byte{0xa0, 3, 2, 1, 2}
+	bad := bytes.Replace(der, append(version3, 2, 1, 1), append(version3, 2, 1, 0xff), 1)
+	if bytes.Equal(bad, der) {
+		panic("no serial number found")
+	}
+	return base64.StdEncoding.EncodeToString(bad)
+}
+
+// A certificate that cannot be read costs no key: the key's own members say all
+// that counts. It is noted. One that can be read, in whatever form, agrees.
+func TestCertificatesInOddForms(t *testing.T) {
+	good, other := certificate(testRSA), certificate(testEd25519)
+	for name, tc := range map[string]struct {
+		x5c  any
+		note string // a part of it; empty: there is none
+	}{
+		"as it should be":             {[]string{good}, ""},
+		"a chain":                     {[]string{good, other}, ""},
+		"base64url":                   {[]string{asBase64URL(good)}, ""},
+		"PEM":                         {[]string{asPEM(good)}, ""},
+		"in lines":                    {[]string{inLines(good)}, ""},
+		"one string":                  {good, ""},
+		"one string of PEM":           {asPEM(good), ""},
+		"an empty array":              {[]string{}, ""},
+		"garbage down the chain":      {[]string{good, "garbage", ""}, ""},
+		"a number down the chain":     {[]any{good, 1}, ""},
+		"refused by Go, on the chain": {[]string{good, negativeSerial(other)}, ""},
+		"a negative serial number":    {[]string{negativeSerial(good)}, "cannot be read"},
+		"null":                        {nullValue{}, "not an array of strings"},
+		"a number":                    {1, "not an array of strings"},
+		"an object":                   {map[string]any{"a": good}, "not an array of strings"},
+		"an array of null":            {[]any{nil}, "not an array of strings"},
+		"an empty string":             {[]string{""}, "cannot be read"},
+		"one empty string":            {"", "cannot be read"},
+		"garbage":                     {[]string{"garbage"}, "cannot be read"},
+		"no base64":                   {[]string{"%"}, "cannot be read"},
+		"a PEM of something else":     {[]string{"-----BEGIN X-----\nAAAA\n-----END X-----\n"}, "cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var logs logBuffer
+				f := &fakeIssuer{handler: serving(document(with(rsaJWK("k"), "x5c", tc.x5c)))}
+				s := ready(t, f, jwks.Config{Logger: logs.logger()})
+				defer s.Close()
+				wantKeys(t, s, "k")
+				h := s.Health()
+				if len(h.Skipped) > 0 || logs.count("level=WARN") > 0 {
+					t.Errorf("skipped %v\n%s", h.Skipped, &logs)
+				}
+				switch {
+				case tc.note == "" && (len(h.Noted) > 0 || logs.count("noted") > 0):
+					t.Errorf("noted %v\n%s", h.Noted, &logs)
+				case tc.note != "" && (len(h.Noted) != 1 || h.Noted[0].ID != "k" || !strings.Contains(h.Noted[0].Reason, tc.note) || logs.count("noted=") != 1):
+					t.Errorf("noted %v, want %q\n%s", h.Noted, tc.note, &logs)
+				}
+			})
+		})
+	}
+}
+
+type nullValue struct{}
+
+func (nullValue) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
+
+// Keys that are for something else than signatures (Keycloak publishes one in
+// every realm) are not told of as if they were broken.
+func TestKeysForOtherUses(t *testing.T) {
+	for name, tc := range map[string]struct {
+		key   jwk
+		other bool
+	}{
+		"Keycloak":             {with(rsaJWK("k"), "use", "enc", "alg", "RSA-OAEP"), true},
+		"use enc":              {with(rsaJWK("k"), "use", "enc"), true},
+		"another use":          {with(rsaJWK("k"), "use", "tls"), true},
+		"use enc, short":       {with(rsaJWK("k"), "use", "enc", "n", numberOf(1024)), true},
+		"alg RSA-OAEP-256":     {with(rsaJWK("k"), "use", nil, "alg", "RSA-OAEP-256"), true},
+		"alg ECDH-ES+A256KW":   {with(newKey("k"), "alg", "ECDH-ES+A256KW"), true},
+		"X25519":               {with(edJWK("k"), "crv", "X25519"), true},
+		"key_ops wrapKey":      {with(rsaJWK("k"), "key_ops", []string{"wrapKey", "encrypt"}), true},
+		"key_ops deriveBits":   {with(newKey("k"), "key_ops", []string{"deriveBits"}), true},
+		"private, use enc":     {with(rsaJWK("k"), "use", "enc", "d", "AQAB"), false},
+		"symmetric, use enc":   {jwk{"kty": "oct", "kid": "k", "use": "enc", "k": "c2VjcmV0"}, false},
+		"use SIG":              {with(rsaJWK("k"), "use", "SIG"), false},
+		"use empty":            {with(rsaJWK("k"), "use", ""), false},
+		"use an array":         {with(rsaJWK("k"), "use", []string{"enc"}), false},
+		"key_ops sign":         {with(rsaJWK("k"), "key_ops", []string{"sign"}), false},
+		"key_ops empty":        {with(rsaJWK("k"), "key_ops", []string{}), false},
+		"alg HS256":            {with(rsaJWK("k"), "alg", "HS256"), false},
+		"too short":            {with(rsaJWK("k"), "n", numberOf(1024)), false},
+		"a curve for payments": {with(newKey("k"), "crv", "secp256k1"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var logs logBuffer
+				f := &fakeIssuer{handler: serving(document(newKey("good"), tc.key))}
+				s := ready(t, f, jwks.Config{Logger: logs.logger()})
+				defer s.Close()
+				wantKeys(t, s, "good")
+				h := s.Health()
+				of := map[bool][]verify.SkippedKey{true: h.OtherUse, false: h.Skipped}
+				if len(of[tc.other]) != 1 || of[tc.other][0].ID != "k" || len(of[!tc.other]) != 0 {
+					t.Errorf("skipped %v, for other uses %v", h.Skipped, h.OtherUse)
+				}
+				if (logs.count("level=WARN") == 0) != tc.other {
+					t.Errorf("log:\n%s", &logs)
+				}
+				if _, skipped, err := jwks.Parse([]byte(document(tc.key))); err != nil || len(skipped) != 1 {
+					t.Errorf("Parse says %v, %v", skipped, err)
+				}
+			})
+		})
+	}
+}
+
+// The log says what has changed: also another key under the old ID, and keys
+// without one.
+func TestLogOfChanges(t *testing.T) {
+	a, b, nameless := newKey("a"), newKey("b"), with(newKey(""), "kid", nil)
+	for name, tc := range map[string]struct {
+		before, after []jwk
+		want          string
+	}{
+		"added":            {[]jwk{a}, []jwk{a, b}, "added=[b] removed=[] replaced=[] keys=\"[a b]\""},
+		"removed":          {[]jwk{a, b}, []jwk{b}, "added=[] removed=[a] replaced=[] keys=[b]"},
+		"replaced":         {[]jwk{a, b}, []jwk{newKey("a"), b}, "added=[] removed=[] replaced=[a] keys=\"[a b]\""},
+		"another alg":      {[]jwk{a}, []jwk{with(a, "alg", "ES256")}, "added=[] removed=[] replaced=[a] keys=[a]"},
+		"without an ID":    {[]jwk{a, nameless}, []jwk{a, with(newKey(""), "kid", nil)}, "replaced=\"[(no kid)]\" keys=[a] without_id=1"},
+		"an ID less":       {[]jwk{a}, []jwk{a, nameless}, "added=[] removed=[] replaced=[] keys=[a] without_id=1"},
+		"two under one ID": {[]jwk{a, with(rsaJWK("a"), "alg", "RS256")}, []jwk{with(rsaJWK("a"), "alg", "RS256"), a, b}, "added=[b] removed=[] replaced=[] keys=\"[a b]\""},
+		"one of the two":   {[]jwk{a, with(rsaJWK("a"), "alg", "RS256")}, []jwk{a}, "added=[] removed=[] replaced=[a] keys=[a]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var logs logBuffer
+				f := &fakeIssuer{handler: serving(document(tc.before...))}
+				s := ready(t, f, jwks.Config{Logger: logs.logger()})
+				defer s.Close()
+				f.set(serving(document(tc.after...)))
+				time.Sleep(10 * time.Minute)
+				if logs.count("key set changed") != 1 || logs.count(tc.want) != 1 {
+					t.Errorf("want %s:\n%s", tc.want, &logs)
+				}
+			})
+		})
+	}
+}
+
+// An issuer that is configured with a slash too many, or one too few, is told
+// with both names, and nothing a stranger wrote goes into the log as it stands.
+func TestLogOfAnotherIssuer(t *testing.T) {
+	for named, want := range map[string]string{
+		issuerURL + "/":                       `names \"` + issuerURL + `/\", and \"` + issuerURL + `\" is configured (they differ in a slash at the end)`,
+		"https://evil.example/\u202e\x1b[2J":  `names \"https://evil.example/??[2J\", and \"` + issuerURL + `\" is configured`,
+		"https://u:secret@evil.example":       `names \"https://xxxxx@evil.example\"`,
+		"https://" + strings.Repeat("x", 999): strings.Repeat("x", 192) + "…",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var logs logBuffer
+			s, _ := discovering(t, routes(openIDURL, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write([]byte(`{"issuer":` + jsonText(named) + `,"jwks_uri":"` + keysURL + `"}`))
+			})), &logs)
+			defer s.Close()
+			synctest.Wait()
+			if !strings.Contains(logs.String(), want) || logs.count("secret") > 0 || len(logs.String()) > 2000 {
+				t.Errorf("want %s:\n%s", want, &logs)
+			}
+		})
+	}
+}
