@@ -12,7 +12,7 @@ import (
 	"github.com/bearerkit/bearerkit/middleware"
 )
 
-// A route is one operation of the API and what it needs.
+// A route is one operation of the API and what it requires.
 type route struct {
 	method, path string
 	access       access
@@ -23,8 +23,8 @@ type route struct {
 type access int
 
 const (
-	open     access = iota // needs nothing
-	optional               // a presented token must be good
+	open     access = iota // no token required
+	optional               // a token in the request must be good
 	required
 )
 
@@ -65,8 +65,8 @@ func newAPI(auth *middleware.Auth, introspected bool) *api {
 	return a
 }
 
-// metadataPaths are where clients look for the metadata: at the root, and where
-// RFC 9728 section 3.1 has it for a resource with a path.
+// metadataPaths returns where clients look for the metadata: at the root and, for
+// a resource with a path, where RFC 9728 section 3.1 puts it.
 func (a *api) metadataPaths() []string {
 	return slices.Compact([]string{"/.well-known/oauth-protected-resource", a.auth.MetadataPath()})
 }
@@ -135,17 +135,16 @@ func write(w http.ResponseWriter, status int, v any) {
 	w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
 
-// notFound answers paths that do not exist. Frameworks differ in this too; an
-// API should not.
+// notFound answers requests for paths that do not exist, alike on every
+// framework.
 func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusNotFound, map[string]string{"error": "not_found"})
 }
 
-// otherMethod answers methods that a path does not have. It asks for
-// credentials where the path does: who may not use a path is not told what can
-// be done with it.
+// otherMethod answers methods that a path does not have. It requires credentials
+// where the path does: callers who may not use a path do not learn its methods.
 func (a *api) otherMethod(w http.ResponseWriter, r *http.Request) {
-	w.Header().Del("Allow") // some frameworks have set it, each its own
+	w.Header().Del("Allow") // some frameworks have set it, each differently
 	if slices.Contains(a.metadataPaths(), r.URL.Path) {
 		a.auth.MetadataHandler().ServeHTTP(w, r)
 		return

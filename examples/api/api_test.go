@@ -129,7 +129,7 @@ func TestContract(t *testing.T) {
 		{"GET", "/api/stepup", recent, ok + `{"sub":"user_1","client_id":"c","scope":"a","user":{"id":"user_1"}}`},
 		{"GET", "/api/stepup", reader, "401\nWWW-Authenticate: Bearer error=\"insufficient_user_authentication\", error_description=\"a more recent authentication is required\", max_age=\"300\"\nContent-Type: application/json\nCache-Control: no-store\n{\"error\":\"insufficient_user_authentication\",\"error_description\":\"a more recent authentication is required\"}"},
 		{"GET", "/.well-known/oauth-protected-resource", "", "404\nContent-Type: application/json\nAccess-Control-Allow-Origin: *\n{\"error\":\"not_found\",\"error_description\":\"this resource has no metadata\"}"},
-		// What is no route of the contract is alike as well.
+		// Answers outside of the contract are alike too.
 		{"HEAD", "/api/protected", "", "401\nWWW-Authenticate: Bearer\nContent-Type: application/json\nCache-Control: no-store\n"},
 		{"HEAD", "/api/protected", reader, ok},
 		{"OPTIONS", "/api/protected", "", none},

@@ -8,8 +8,8 @@ import (
 )
 
 // startDevelopmentIssuer starts the embedded issuer and points the settings at
-// it, so that the API can be tried without an authorization server. It mints a
-// token for whoever reads the program's output: it is for development alone.
+// it, so that the API can be tried without an authorization server. It is for
+// development only: anyone who reads the program's output has a token.
 func startDevelopmentIssuer(s *settings) *verifytest.Server {
 	issuer := verifytest.NewServer()
 	s.issuers = []string{issuer.Issuer()}
@@ -22,7 +22,7 @@ func startDevelopmentIssuer(s *settings) *verifytest.Server {
 	return issuer
 }
 
-// printHowToTry prints where issuer and API are, tokens, and lines to paste.
+// printHowToTry prints where issuer and API are, two tokens, and curl lines.
 func printHowToTry(issuer *verifytest.Server, s settings, addr string) {
 	claims := func(c verifytest.Claims) verifytest.Claims {
 		c["exp"] = time.Now().Add(8 * time.Hour).Unix()
@@ -42,7 +42,7 @@ func printHowToTry(issuer *verifytest.Server, s settings, addr string) {
 		options = append(options, verifytest.WithAlgorithm(s.algorithms[0]))
 	}
 	all := issuer.Token(claims(verifytest.Claims{"scope": "orders:read orders:write", "auth_time": time.Now().Unix()}), options...)
-	poor := issuer.Token(claims(verifytest.Claims{"scope": "openid"}), options...)
+	noScopes := issuer.Token(claims(verifytest.Claims{"scope": "openid"}), options...)
 	fmt.Printf(`The development issuer is at %s
 The API is at             http://%s  (framework: %s)
 
@@ -63,5 +63,5 @@ And one without those scopes, which /api/orders refuses with 403:
 
 curl -i http://%[2]s/api/orders -H "Authorization: Bearer %[5]s"
 
-`, issuer.Issuer(), addr, s.framework, all, poor)
+`, issuer.Issuer(), addr, s.framework, all, noScopes)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
 )
 
-// frameworks mount the same routes, each in its own way.
+// frameworks mount the same routes on each framework.
 var frameworks = map[string]func(*api) http.Handler{
 	"nethttp": onNetHTTP,
 	"chi":     onChi,

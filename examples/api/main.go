@@ -1,9 +1,11 @@
-// Command api is a small, real resource server: the kit in an application. The
-// same routes run on net/http, chi, gin and echo, and answer alike to the byte.
+// Command api is a small resource server whose routes run on net/http, chi, gin
+// and echo, and answer alike to the byte: the kit's tests use it to hold the
+// adapters to that. To copy from, take examples/orders or the example of your
+// framework.
 //
-// Without any environment it starts a development issuer beside itself and
-// prints a token and curl lines to try; README.md has the variables that make
-// it an API of your own issuer.
+// Without any environment it starts a development issuer and prints a token and
+// curl lines to try. README.md has the variables that make it an API behind your
+// own issuer.
 package main
 
 import (

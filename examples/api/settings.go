@@ -16,7 +16,7 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// settings are what the environment says.
+// settings are the API's configuration, out of the environment.
 type settings struct {
 	addr        string
 	framework   string
@@ -35,8 +35,8 @@ type settings struct {
 	audienceClaim string   // empty: aud alone
 	anyAudience   bool
 	subjectClaim  string
-	noSubject     bool // tokens without a subject are taken
-	idTokenClaims bool // what marks an ID token is overlooked
+	noSubject     bool // tokens without a subject are accepted
+	idTokenClaims bool // so are tokens with the marks of an ID token
 	insecureHTTP  bool
 
 	introspection    string // off, fallback or always
@@ -47,8 +47,8 @@ type settings struct {
 	clientAuth       string // basic or post
 }
 
-// faults has the lines that say what is wrong with the environment, each
-// beginning with the name of a variable.
+// faults are the mistakes in the environment, a line each that begins with the
+// name of the variable.
 type faults []string
 
 func (f *faults) add(name, format string, args ...any) {
@@ -63,12 +63,12 @@ func (f *faults) add(name, format string, args ...any) {
 	}
 }
 
-// about reports whether something is wrong with a variable.
+// about reports whether a variable has a fault.
 func (f faults) about(name string) bool {
 	return slices.ContainsFunc(f, func(line string) bool { return strings.HasPrefix(line, name+":") })
 }
 
-// readSettings reads the environment and says what is wrong with it.
+// readSettings reads the environment and returns its faults.
 func readSettings(getenv func(string) string) (settings, faults) {
 	var bad faults
 	list := func(name string) []string {
@@ -158,7 +158,7 @@ func readSettings(getenv func(string) string) (settings, faults) {
 			{"SUBJECT_CLAIM", s.subjectClaim != "sub"}, {"ALLOW_NO_SUBJECT", s.noSubject}, {"ALLOW_ID_TOKEN_CLAIMS", s.idTokenClaims},
 		} {
 			if v.set {
-				bad.add(v.name, "is about one issuer, and ISSUER has several")
+				bad.add(v.name, "needs ISSUER to be a single one")
 			}
 		}
 	}
@@ -170,8 +170,7 @@ func readSettings(getenv func(string) string) (settings, faults) {
 	return s, bad
 }
 
-// readLater refuses what is not there yet, besides what would be a fault even
-// if it were.
+// readLater refuses the variables of features that do not exist yet.
 func readLater(getenv func(string) string, bad *faults, choice func(string, ...string) string) {
 	const notYet = "is not supported yet; leave it unset"
 	if v := choice("DPOP", "off", "optional", "required"); v == "optional" || v == "required" {
@@ -186,8 +185,8 @@ func readLater(getenv func(string) string, bad *faults, choice func(string, ...s
 	}
 }
 
-// validate adds what the kit finds wrong with the settings. It names the fields
-// of its configuration; here they are variables.
+// validate adds the faults that the kit finds, under the names of the variables
+// that its fields come from.
 func (s settings) validate(bad *faults) {
 	v := s
 	if v.development {
@@ -197,10 +196,10 @@ func (s settings) validate(bad *faults) {
 		}
 	}
 	if v.anyAudience {
-		v.audience, v.audienceClaim = nil, "" // a fault that has been named
+		v.audience, v.audienceClaim = nil, "" // reported already
 	}
 	if v.introspection == "off" && (v.introspectionURL != "" || v.introspectionTTL != 0) {
-		// What is not used now is to be right all the same.
+		// Settings that are not in use are checked all the same.
 		v.introspection, v.clientID, v.clientSecret = "fallback", "unused", "unused"
 	}
 	var found faults
@@ -212,8 +211,7 @@ func (s settings) validate(bad *faults) {
 	*bad = append(*bad, found...)
 }
 
-// variable returns the variable that a field of the kit's configuration comes
-// from.
+// variable returns the name of the variable that a field comes from.
 func (s settings) variable(field string) string {
 	_, name, ofIssuer := strings.Cut(field, ".")
 	if !ofIssuer {
@@ -250,7 +248,7 @@ func (s settings) variable(field string) string {
 	return "ISSUER"
 }
 
-// verifier is the kit's configuration of the core.
+// verifier returns the verifier's configuration.
 func (s settings) verifier() verify.Config {
 	c := verify.Config{Algorithms: s.algorithms, Leeway: s.leeway, RFC9068: s.rfc9068}
 	for i, issuer := range s.issuers {
@@ -268,8 +266,8 @@ func (s settings) verifier() verify.Config {
 	return c
 }
 
-// introspected is how an issuer is asked about tokens. Those that are not JWTs
-// are the first issuer's.
+// introspected returns how an issuer's tokens are introspected. Opaque tokens are
+// shown to the first issuer.
 func (s settings) introspected(first bool) *verify.Introspection {
 	if s.introspection == "off" {
 		return nil
@@ -288,12 +286,12 @@ func (s settings) introspected(first bool) *verify.Introspection {
 	}
 }
 
-// user is the application's own idea of a user.
+// A user is the application's user.
 type user struct {
 	ID string `json:"id,omitempty"`
 }
 
-// middleware is the kit's configuration of the decision.
+// middleware returns the middleware's configuration.
 func (s settings) middleware() middleware.Config {
 	c := middleware.Config{User: middleware.Resolve(func(_ context.Context, t *verify.Token) (user, error) {
 		if len(s.users) > 0 && !slices.Contains(s.users, t.Subject) {

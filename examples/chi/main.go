@@ -1,5 +1,5 @@
-// Command chi is the least that protects a chi service: copy it into one that
-// exists. It wants ISSUER and AUDIENCE in the environment.
+// Command chi is the smallest protected chi service, to copy from. ISSUER and
+// AUDIENCE in the environment say whose tokens it accepts.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/bearerkit/bearerkit/adapters/chiauth"
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 )
 
 func main() {
@@ -26,7 +26,7 @@ func main() {
 }
 
 func run() error {
-	auth, err := middleware.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
+	auth, err := bearer.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
 	if err != nil {
 		return err
 	}
@@ -34,14 +34,14 @@ func run() error {
 
 	r := chi.NewRouter()
 	r.Get("/public", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello") })
-	r.Group(func(r chi.Router) { // everything in here wants a token …
+	r.Group(func(r chi.Router) { // everything in this group requires a token,
 		r.Use(chiauth.Require(auth))
 		r.Get("/hello", hello)
-		// … and some of it a scope too. The token is verified once.
-		r.With(chiauth.Require(auth, middleware.Scope("orders:read"))).Get("/orders", hello)
+		// and this a scope too. The token is verified once.
+		r.With(chiauth.Require(auth, bearer.Scope("orders:read"))).Get("/orders", hello)
 	})
 
-	// Ctrl-C and SIGTERM let the requests under way end first.
+	// On Ctrl-C or SIGTERM, the requests under way end first.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: r, ReadHeaderTimeout: 10 * time.Second}

@@ -1,6 +1,6 @@
-// Command echo is the least that protects an echo v5 service: copy it into one
-// that exists. With echo v4 it is package echov4auth and echo.Context. It wants
-// ISSUER and AUDIENCE in the environment.
+// Command echo is the smallest protected echo v5 service, to copy from; with echo
+// v4, it is package echov4auth and echo.Context. ISSUER and AUDIENCE in the
+// environment say whose tokens it accepts.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/bearerkit/bearerkit/adapters/echoauth"
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 )
 
 func main() {
@@ -26,7 +26,7 @@ func main() {
 }
 
 func run() error {
-	auth, err := middleware.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
+	auth, err := bearer.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
 	if err != nil {
 		return err
 	}
@@ -35,9 +35,9 @@ func run() error {
 	e := echo.New()
 	e.GET("/public", func(c *echo.Context) error { return c.String(http.StatusOK, "hello\n") })
 	e.GET("/hello", hello, echoauth.Require(auth))
-	e.GET("/orders", hello, echoauth.Require(auth, middleware.Scope("orders:read")))
+	e.GET("/orders", hello, echoauth.Require(auth, bearer.Scope("orders:read")))
 
-	// Ctrl-C and SIGTERM let the requests under way end first.
+	// On Ctrl-C or SIGTERM, the requests under way end first.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: e, ReadHeaderTimeout: 10 * time.Second}

@@ -1,5 +1,5 @@
-// Command gin is the least that protects a gin service: copy it into one that
-// exists. It wants ISSUER and AUDIENCE in the environment.
+// Command gin is the smallest protected gin service, to copy from. ISSUER and
+// AUDIENCE in the environment say whose tokens it accepts.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/bearerkit/bearerkit/adapters/ginauth"
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 )
 
 func main() {
@@ -25,7 +25,7 @@ func main() {
 }
 
 func run() error {
-	auth, err := middleware.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
+	auth, err := bearer.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
 	if err != nil {
 		return err
 	}
@@ -34,9 +34,9 @@ func run() error {
 	r := gin.Default()
 	r.GET("/public", func(c *gin.Context) { c.String(http.StatusOK, "hello\n") })
 	r.GET("/hello", ginauth.Require(auth), hello)
-	r.GET("/orders", ginauth.Require(auth, middleware.Scope("orders:read")), hello)
+	r.GET("/orders", ginauth.Require(auth, bearer.Scope("orders:read")), hello)
 
-	// Ctrl-C and SIGTERM let the requests under way end first.
+	// On Ctrl-C or SIGTERM, the requests under way end first.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: r, ReadHeaderTimeout: 10 * time.Second}

@@ -1,5 +1,5 @@
-// Command nethttp is the least that protects a net/http service: copy it into
-// one that exists. It wants ISSUER and AUDIENCE in the environment.
+// Command nethttp is the smallest protected net/http service, to copy from. ISSUER and
+// AUDIENCE in the environment say whose tokens it accepts.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 )
 
 func main() {
@@ -24,7 +24,7 @@ func main() {
 }
 
 func run() error {
-	auth, err := middleware.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
+	auth, err := bearer.ForIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE"))
 	if err != nil {
 		return err
 	}
@@ -35,9 +35,9 @@ func run() error {
 		fmt.Fprintln(w, "hello")
 	})
 	mux.Handle("GET /hello", httpauth.Require(auth)(http.HandlerFunc(hello)))
-	mux.Handle("GET /orders", httpauth.Require(auth, middleware.Scope("orders:read"))(http.HandlerFunc(hello)))
+	mux.Handle("GET /orders", httpauth.Require(auth, bearer.Scope("orders:read"))(http.HandlerFunc(hello)))
 
-	// Ctrl-C and SIGTERM let the requests under way end first.
+	// On Ctrl-C or SIGTERM, the requests under way end first.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: mux, ReadHeaderTimeout: 10 * time.Second}

@@ -1,17 +1,17 @@
-// Command workos is an API behind WorkOS: it takes the access tokens of WorkOS
-// Connect applications, of users and of machines (M2M), and those of AuthKit
+// Command workos is an API behind WorkOS. It accepts the access tokens of WorkOS
+// Connect applications, for users and for machines (M2M), and those of AuthKit
 // sessions, side by side.
 //
-// Its environment:
+// The environment configures it:
 //
 //	AUTHKIT_DOMAIN   https://<subdomain>.authkit.app, or the custom domain: the
 //	                 issuer of Connect tokens. Required.
-//	CLIENT_ID        the environment's client id, client_…: the audience of
+//	CLIENT_ID        the environment's client ID, client_…: the audience of
 //	                 Connect tokens without a resource indicator, and the client
 //	                 of AuthKit sessions. Required.
-//	CLIENT_SECRET    the client's secret. With it, WorkOS is asked about every
-//	                 Connect token, so that a revoked one stops within ten
-//	                 seconds; without it, tokens are good until they expire.
+//	CLIENT_SECRET    the client's secret. With it, every Connect token is
+//	                 introspected, so that a revoked one is refused within ten
+//	                 seconds; without it, tokens are valid until they expire.
 //	RESOURCE         the resource indicator configured for this API, if any: a
 //	                 second accepted audience.
 //	SESSION_ISSUER   the issuer of AuthKit session tokens. Default:
@@ -26,20 +26,24 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// account is this application's user. WorkOS has users and machines; who acts
-// for a user (an impersonating administrator) matters too.
+// account is this application's user: a person or a machine. An administrator
+// who impersonates the user is recorded too.
 type account struct {
 	ID           string `json:"id"`
 	Organization string `json:"organization,omitempty"`
@@ -47,11 +51,11 @@ type account struct {
 	Impersonator string `json:"impersonator,omitempty"`
 }
 
-// findAccount stands for a look-up in the application's database.
+// findAccount stands for a query of the application's database.
 func findAccount(_ context.Context, t *verify.Token) (account, error) {
 	a := account{ID: t.Subject, Organization: t.OrganizationID, Machine: t.IsMachine()}
 	if !a.Machine && !strings.HasPrefix(t.Subject, "user_") {
-		return account{}, middleware.ErrNoUser
+		return account{}, bearer.ErrNoUser
 	}
 	if t.Actor != nil {
 		a.Impersonator = t.Actor.Subject
@@ -60,10 +64,16 @@ func findAccount(_ context.Context, t *verify.Token) (account, error) {
 }
 
 func main() {
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
 	domain, client := os.Getenv("AUTHKIT_DOMAIN"), os.Getenv("CLIENT_ID")
 	organization := os.Getenv("ORGANIZATION")
 	if domain == "" || client == "" || organization == "" {
-		log.Fatal("AUTHKIT_DOMAIN, CLIENT_ID and ORGANIZATION are required")
+		return errors.New("AUTHKIT_DOMAIN, CLIENT_ID and ORGANIZATION are required")
 	}
 	audience := []string{client}
 	if r := os.Getenv("RESOURCE"); r != "" {
@@ -81,37 +91,51 @@ func main() {
 	}
 
 	verifier, err := verify.New(verify.Config{Issuers: []verify.Issuer{
-		// Connect: discovery finds the key set in the OpenID document; the RFC
-		// 8414 one has no jwks_uri.
+		// Connect: discovery finds the key set in the OpenID document. The
+		// document of RFC 8414 has no jwks_uri.
 		{Issuer: domain, Audience: audience, Keys: jwks.Discover(domain), Introspection: introspection},
-		// AuthKit sessions carry no audience. Their issuer names the client and
-		// their key set is the client's own, so nobody else's token fits.
+		// AuthKit sessions have no audience. Issuer and key set are those of
+		// this client alone, so tokens of other clients are refused.
 		{Issuer: sessions, InsecureNoAudience: true, Keys: jwks.URL(sessionKeys)},
 	}})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer verifier.Close()
-	auth, err := middleware.New(verifier, middleware.Config{User: middleware.Resolve(findAccount)})
+	auth, err := bearer.New(verifier, bearer.Config{User: bearer.Resolve(findAccount)})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 
 	mux := http.NewServeMux()
-	route := func(pattern string, needs ...middleware.Requirement) {
+	route := func(pattern string, needs ...bearer.Requirement) {
 		mux.Handle(pattern, httpauth.Require(auth, needs...)(http.HandlerFunc(whoami)))
 	}
-	route("GET /me", middleware.User())                                       // any user
-	route("GET /jobs", middleware.Machine())                                  // M2M applications
-	route("GET /partner", middleware.Organization(organization))              // users and machines of one organization
-	route("GET /admin", middleware.Permission("admin:read"), noImpersonation) // AuthKit sessions have permissions
-	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), mux))
+	route("GET /me", bearer.User())                                       // any user
+	route("GET /jobs", bearer.Machine())                                  // M2M applications
+	route("GET /partner", bearer.Organization(organization))              // users and machines of one organization
+	route("GET /admin", bearer.Permission("admin:read"), noImpersonation) // AuthKit sessions have permissions
+
+	// On Ctrl-C or SIGTERM, the requests under way end first.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(grace)
 }
 
-// noImpersonation is a requirement that the application defines.
-var noImpersonation = middleware.Func("not while impersonating a user", func(ctx context.Context, t *verify.Token) error {
+// noImpersonation is a requirement of this application's own.
+var noImpersonation = bearer.Func("not while impersonating a user", func(ctx context.Context, t *verify.Token) error {
 	if t.Actor != nil {
-		return middleware.ErrDenied
+		return bearer.ErrDenied
 	}
 	return nil
 })

@@ -95,7 +95,7 @@ func TestWorkOS(t *testing.T) {
 		{"an impersonated session", "/me", sessions.Token(with(session, claims{"act": map[string]any{"sub": "admin@example.com"}}), jwt), 200, `"impersonator":"admin@example.com"`},
 		{"an impersonated session, where it may not", "/admin", sessions.Token(with(session, claims{"act": map[string]any{"sub": "admin@example.com"}}), jwt), 403, ""},
 		{"a session that claims to be Connect's", "/me", sessions.Token(with(session, claims{"iss": connect.Issuer(), "aud": client}), jwt), 401, ""},
-		{"a subject that is no user", "/me", sessions.Token(with(session, claims{"sub": "directory_1"}), jwt), 401, ""},
+		{"a subject that is not a user", "/me", sessions.Token(with(session, claims{"sub": "directory_1"}), jwt), 401, ""},
 	} {
 		if status, body := get(c.path, c.token); status != c.status || !strings.Contains(body, c.body) {
 			t.Errorf("%s: %d %s, want %d %s", c.name, status, body, c.status, c.body)
