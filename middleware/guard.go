@@ -216,11 +216,7 @@ func (a *Auth) vouch(ctx context.Context, by *Authenticator, credentials string,
 	if by != nil {
 		return a.authenticate(ctx, by, credentials)
 	}
-	check := a.verifier.Verify
-	if fresh {
-		check = a.verifier.VerifyFresh
-	}
-	t, err := check(ctx, credentials)
+	t, err := a.verifier.VerifyRequest(ctx, &verify.Request{Token: credentials, Fresh: fresh})
 	if err != nil {
 		return nil, mistaken(credentials, err)
 	}

@@ -207,9 +207,9 @@ func (c Config) prepare() (*Verifier, error) {
 func (v *Verifier) chooseOpaque(single bool, bad *faults) {
 	for i, is := range v.list {
 		switch {
-		case is.introspection == nil || !single && len(v.list) > 1 && !is.introspection.Opaque:
+		case is.introspection == nil || !single && len(v.list) > 1 && !is.introspection.TakesOpaque:
 		case v.opaque != nil:
-			bad.add(fmt.Sprintf("Issuers[%d].Introspection.Opaque", i), "is said of another issuer too: such tokens go to one place")
+			bad.add(fmt.Sprintf("Issuers[%d].Introspection.TakesOpaque", i), "is said of another issuer too: such tokens go to one place")
 		default:
 			v.opaque = is
 		}
@@ -250,7 +250,7 @@ func (v *Verifier) NotReady() error {
 }
 
 // Introspects reports whether every issuer can be asked about its tokens, so
-// that [Verifier.VerifyFresh] has an answer to each.
+// that a [Request] with Fresh has an answer for each.
 func (v *Verifier) Introspects() bool {
 	return !slices.ContainsFunc(v.list, func(is *issuer) bool { return is.introspection == nil })
 }

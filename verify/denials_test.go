@@ -27,7 +27,7 @@ func (*server) Bind(string, verify.Opener) error { return nil }
 
 func (s *server) Introspect(_ context.Context, q *verify.Query) (*verify.Answer, error) {
 	s.mu.Lock()
-	if q.Known {
+	if q.CacheOnly {
 		s.mu.Unlock()
 		return nil, nil
 	}
@@ -81,7 +81,7 @@ func askingServer(t testing.TB, edit func(*verify.Config)) (*verify.Verifier, *s
 
 func refuseFresh(t testing.TB, v *verify.Verifier, token string, want verify.Reason) {
 	t.Helper()
-	if _, err := v.VerifyFresh(t.Context(), token); !errors.Is(err, want) {
+	if _, err := verifyFresh(v)(t.Context(), token); !errors.Is(err, want) {
 		t.Fatalf("fresh: %v, want %q", err, string(want))
 	}
 }
@@ -135,7 +135,7 @@ func TestDeniedTokenIsAskedAbout(t *testing.T) {
 		}},
 		{"an active answer about its twin", nil, func(t *testing.T, v *verify.Verifier, _ *source, s *server) string {
 			s.set(now(true))
-			if _, err := v.VerifyFresh(t.Context(), twin(token)); err != nil {
+			if _, err := verifyFresh(v)(t.Context(), twin(token)); err != nil {
 				t.Error(err)
 			}
 			s.set(now(false))
@@ -145,7 +145,7 @@ func TestDeniedTokenIsAskedAbout(t *testing.T) {
 		{"both were denied, one is active", nil, func(t *testing.T, v *verify.Verifier, _ *source, s *server) string {
 			refuseFresh(t, v, twin(token), verify.ErrInactive)
 			s.set(now(true))
-			if _, err := v.VerifyFresh(t.Context(), twin(token)); err != nil {
+			if _, err := verifyFresh(v)(t.Context(), twin(token)); err != nil {
 				t.Error(err)
 			}
 			s.set(now(false))
@@ -190,7 +190,7 @@ func TestEveryRefusalByAnAnswerIsADenial(t *testing.T) {
 			s.set(func(*verify.Query) (*verify.Answer, error) {
 				return &verify.Answer{Active: true, Claims: answer, At: time.Now()}, nil
 			})
-			if _, err := v.VerifyFresh(t.Context(), token); err == nil {
+			if _, err := verifyFresh(v)(t.Context(), token); err == nil {
 				t.Fatal("accepted")
 			}
 			s.questions()
@@ -254,7 +254,7 @@ func TestDenialIsLifted(t *testing.T) {
 			s.set(tc.active)
 			check := v.Verify
 			if tc.fresh {
-				check = v.VerifyFresh
+				check = verifyFresh(v)
 			}
 			if _, err := check(t.Context(), token); (err == nil) != tc.believe {
 				t.Errorf("%v", err)
@@ -289,7 +289,7 @@ func TestOverlappingAnswers(t *testing.T) {
 						return says(active, at)(q)
 					})
 					go func() {
-						_, err := v.VerifyFresh(context.Background(), token)
+						_, err := verifyFresh(v)(context.Background(), token)
 						done[active] <- err
 					}()
 					<-put
@@ -324,7 +324,7 @@ func TestDenialOfAFirstRequest(t *testing.T) {
 	})
 	done := make(chan error, 1)
 	go func() {
-		_, err := v.VerifyFresh(context.Background(), token)
+		_, err := verifyFresh(v)(context.Background(), token)
 		done <- err
 	}()
 	<-put

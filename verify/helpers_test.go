@@ -204,7 +204,7 @@ func (s *source) KeySet() (*verify.KeySet, error) {
 }
 
 func (s *source) Refresh(_ context.Context, d verify.Demand) (*verify.KeySet, error) {
-	good := d.Good
+	good := d.Satisfied
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refreshes++
@@ -388,5 +388,12 @@ func run(t *testing.T, v *verify.Verifier, rows []row) {
 				t.Errorf("part %q, want %q", e.Part, r.part)
 			}
 		})
+	}
+}
+
+// verifyFresh is VerifyRequest with Fresh, in the form of Verify.
+func verifyFresh(v *verify.Verifier) func(context.Context, string) (*verify.Token, error) {
+	return func(ctx context.Context, token string) (*verify.Token, error) {
+		return v.VerifyRequest(ctx, &verify.Request{Token: token, Fresh: true})
 	}
 }

@@ -35,10 +35,10 @@ type Introspection struct {
 	// revocation counts as soon as answers are no longer reused. Default: a
 	// JWT that verifies here is good until it expires.
 	Always bool
-	// Opaque sends tokens that are not a JWS to this issuer, encrypted ones
+	// TakesOpaque sends tokens that are not a JWS to this issuer, encrypted ones
 	// included. With several issuers at most one can have it, and if none does
 	// such tokens are refused. A single issuer does not need it.
-	Opaque bool
+	TakesOpaque bool
 	// InsecureNoAudience believes answers about tokens that are not a JWS even
 	// if they have no "aud": any opaque token of the issuer opens this service
 	// then, unless the server looks at who is asking (RFC 7662 section 4). So
@@ -66,7 +66,7 @@ type Introspector interface {
 	Bind(issuer string, open Opener) error
 	// Introspect returns what the server says, or what it has said lately. An
 	// error says that it cannot be asked. It returns nil and no error only if
-	// q.Known is set and nothing is known.
+	// q.CacheOnly is set and nothing is known.
 	Introspect(ctx context.Context, q *Query) (*Answer, error)
 }
 
@@ -82,11 +82,11 @@ type Query struct {
 	// Digest stands for the token where it must be remembered. It is keyed
 	// and tells nothing about the token.
 	Digest [32]byte
-	// Fresh wants an answer to a question that is put now.
+	// Fresh demands that the server is asked now, whatever it has said before.
 	Fresh bool
-	// Known wants nobody to be asked: only what the server has said of the
-	// token so lately that it still counts.
-	Known bool
+	// CacheOnly demands that the server is not asked: the answer is one that is
+	// remembered and may still be reused, or none.
+	CacheOnly bool
 }
 
 // An Answer is what an authorization server says of a token.
@@ -98,9 +98,9 @@ type Answer struct {
 	Claims string
 	// At is when the question was put.
 	At time.Time
-	// Grace says that the answer is reused for longer than it should be,
-	// because the server cannot be asked.
-	Grace bool
+	// Stale reports that the answer is reused for longer than normal, because
+	// the server cannot be reached.
+	Stale bool
 
 	judged atomic.Pointer[judgement]
 }
@@ -135,9 +135,9 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	if in == nil {
 		return nil, unavailable(errNotIntrospected)
 	}
-	q.Known = !in.Always && !q.Fresh && !v.isDenied(e, q.Token)
+	q.CacheOnly = !in.Always && !q.Fresh && !v.isDenied(e, q.Token)
 	var start time.Time
-	if !q.Known {
+	if !q.CacheOnly {
 		start = time.Now()
 	}
 	began := v.denials.number.Load()
@@ -159,7 +159,7 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	t, err := j.still(v.now(), v.leeway)
 	if err != nil {
 		var took time.Duration
-		if !q.Known {
+		if !q.CacheOnly {
 			took = time.Since(start)
 		}
 		v.deny(q, a, took, e.times.exp, err)
@@ -179,7 +179,7 @@ var (
 // ask puts a question. There is no answer only where none was demanded: an
 // introspector that forgets to give one opens nothing.
 func (in *Introspection) ask(ctx context.Context, q *Query) (*Answer, error) {
-	known := q.Known
+	known := q.CacheOnly
 	a, err := introspected(ctx, in.Introspector, q)
 	switch {
 	case err != nil:
@@ -227,7 +227,7 @@ func (e *entry) consider(a *Answer) *judgement {
 	if d := date(c.exp); c.exp != "" && d.Before(j.token.Expiry) {
 		j.token.Expiry = d
 	}
-	j.token.Introspected, j.token.Grace = a.At, a.Grace
+	j.token.Introspected, j.token.Stale = a.At, a.Stale
 	j.memo.entry, j.token.memo = e, &j.memo
 	return j
 }
@@ -431,7 +431,7 @@ func (is *issuer) judgeAnswer(a *Answer, noAudience bool) *judgement {
 	if j.token, j.err = c.token(is, a.Claims); j.err != nil {
 		return j
 	}
-	j.token.Introspected, j.token.Grace, j.token.memo = a.At, a.Grace, &j.memo
+	j.token.Introspected, j.token.Stale, j.token.memo = a.At, a.Stale, &j.memo
 	return j
 }
 

@@ -41,14 +41,14 @@ func (a *asker) Introspect(_ context.Context, q *verify.Query) (*verify.Answer, 
 	defer a.mu.Unlock()
 	a.queries = append(a.queries, *q)
 	switch {
-	case q.Known && !a.dead:
+	case q.CacheOnly && !a.dead:
 		return nil, nil
-	case q.Known:
+	case q.CacheOnly:
 		return &verify.Answer{}, nil
 	case a.err != nil:
 		return nil, a.err
 	}
-	return &verify.Answer{Active: a.claims != "", Claims: a.claims, At: testNow, Grace: a.grace}, nil
+	return &verify.Answer{Active: a.claims != "", Claims: a.claims, At: testNow, Stale: a.grace}, nil
 }
 
 // asked returns the questions since the last call that were put to the server.
@@ -56,7 +56,7 @@ func (a *asker) asked() (list []verify.Query) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, q := range a.queries {
-		if !q.Known {
+		if !q.CacheOnly {
 			list = append(list, q)
 		}
 	}
@@ -202,7 +202,7 @@ func TestWhenIntrospectionIsAsked(t *testing.T) {
 				}
 				check := v.Verify
 				if mode == "fresh" {
-					check = v.VerifyFresh
+					check = verifyFresh(v)
 				}
 				for range 2 { // the second time may be from memory
 					_, err := check(t.Context(), tc.token)
@@ -266,16 +266,16 @@ func TestIntrospectionUnavailable(t *testing.T) {
 		reason verify.Reason
 	}{
 		{"fallback, JWT", fallback.Verify, es256.good(), accepted},
-		{"fallback, JWT, fresh", fallback.VerifyFresh, es256.good(), verify.ErrUnavailable},
+		{"fallback, JWT, fresh", verifyFresh(fallback), es256.good(), verify.ErrUnavailable},
 		{"fallback, opaque", fallback.Verify, opaqueToken, verify.ErrUnavailable},
 		{"fallback, no keys", unkeyed(t, broken, nil).Verify, es256.good(), verify.ErrUnavailable},
 		{"fallback, bad JWT", fallback.Verify, es256.with("exp", at(-60)), verify.ErrExpired},
 		{"always, JWT", always.Verify, es256.good(), verify.ErrUnavailable},
 		{"always, bad JWT", always.Verify, es256.with("exp", at(-60)), verify.ErrExpired},
 		{"no introspection, JWT", none.Verify, es256.good(), accepted},
-		{"no introspection, JWT, fresh", none.VerifyFresh, es256.good(), verify.ErrUnavailable},
+		{"no introspection, JWT, fresh", verifyFresh(none), es256.good(), verify.ErrUnavailable},
 		{"no introspection, opaque", none.Verify, opaqueToken, verify.ErrMalformed},
-		{"no introspection, opaque, fresh", none.VerifyFresh, opaqueToken, verify.ErrMalformed},
+		{"no introspection, opaque, fresh", verifyFresh(none), opaqueToken, verify.ErrMalformed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := tc.verify(t.Context(), tc.token)
@@ -306,7 +306,7 @@ func TestOpaqueTokensGoToOneIssuer(t *testing.T) {
 		{"the first", []bool{true, false}, 0, ""},
 		{"the second", []bool{false, true}, 1, ""},
 		{"none", []bool{false, false}, -1, ""},
-		{"both", []bool{true, true}, 0, "Issuers[1].Introspection.Opaque"},
+		{"both", []bool{true, true}, 0, "Issuers[1].Introspection.TakesOpaque"},
 		{"a single one", []bool{false}, 0, ""},
 		{"a single one, said", []bool{true}, 0, ""},
 	} {
@@ -318,7 +318,7 @@ func TestOpaqueTokensGoToOneIssuer(t *testing.T) {
 				askers = append(askers, a)
 				issuers = append(issuers, verify.Issuer{
 					Issuer: name, Audience: []string{testAudience}, Keys: &source{set: published(es256)},
-					Introspection: &verify.Introspection{Introspector: a, Opaque: tc.opaque[i]},
+					Introspection: &verify.Introspection{Introspector: a, TakesOpaque: tc.opaque[i]},
 				})
 			}
 			v, err := verify.New(verify.Config{Issuers: issuers, Now: func() time.Time { return testNow }})
@@ -343,7 +343,7 @@ func TestOpaqueTokensGoToOneIssuer(t *testing.T) {
 			}
 			// A JWT goes to its own issuer alone.
 			for i := range issuers {
-				if _, err := v.VerifyFresh(t.Context(), es256.with("iss", `"`+issuers[i].Issuer+`"`)); err != nil {
+				if _, err := verifyFresh(v)(t.Context(), es256.with("iss", `"`+issuers[i].Issuer+`"`)); err != nil {
 					t.Errorf("JWT of issuer %d: %v", i, err)
 				}
 				for j, a := range askers {
@@ -506,7 +506,7 @@ func TestAnswersAlone(t *testing.T) {
 			}{{opaque, v, opaqueToken}, {jwt, w, token}} {
 				side.a.claims = r.answer
 				if r.reason == accepted {
-					if got := accept(t, side.v, side.token); !got.Introspected.Equal(testNow) || got.Grace || got.Subject != "user-1" || got.Issuer != testIssuer {
+					if got := accept(t, side.v, side.token); !got.Introspected.Equal(testNow) || got.Stale || got.Subject != "user-1" || got.Issuer != testIssuer {
 						t.Errorf("%+v", got)
 					}
 					continue
@@ -759,7 +759,7 @@ func TestWithoutKeysTheAnswerCountsAlone(t *testing.T) {
 	token := es256.with("scope", `"admin"`, "org_id", `"org-evil"`, "permissions", `["all"]`, "extra", `"evil"`, "jti", `"evil"`)
 	v := unkeyed(t, &asker{claims: answer("jti", `"id-9"`), grace: true}, nil)
 	got := accept(t, v, token)
-	if got.Scope != "orders:read" || got.OrganizationID != "" || got.HasPermission("all") || got.ID != "id-9" || !got.Introspected.Equal(testNow) || !got.Grace {
+	if got.Scope != "orders:read" || got.OrganizationID != "" || got.HasPermission("all") || got.ID != "id-9" || !got.Introspected.Equal(testNow) || !got.Stale {
 		t.Errorf("%+v", got)
 	}
 	var m map[string]any
@@ -773,11 +773,11 @@ func TestGraceIsSaid(t *testing.T) {
 	v, _ := asking(t, a, func(c *verify.Config) { c.Introspection.Always = true })
 	for _, token := range []string{es256.good(), opaqueToken} {
 		a.grace = true
-		if !accept(t, v, token).Grace {
+		if !accept(t, v, token).Stale {
 			t.Error("not said")
 		}
 		a.grace = false
-		if accept(t, v, token).Grace {
+		if accept(t, v, token).Stale {
 			t.Error("said of a new answer")
 		}
 	}
@@ -791,7 +791,7 @@ func TestDigestIsKeyed(t *testing.T) {
 	w, _ := asking(t, a, nil)
 	digest := func(v *verify.Verifier, token string) [32]byte {
 		t.Helper()
-		if _, err := v.VerifyFresh(t.Context(), token); err != nil {
+		if _, err := verifyFresh(v)(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
 		return a.asked()[0].Digest
@@ -916,7 +916,7 @@ func TestSpeechlessIntrospector(t *testing.T) {
 	})
 	refuse(t, v, es256.good(), verify.ErrUnavailable)
 	refuse(t, v, "opaque", verify.ErrUnavailable)
-	if _, err := v.VerifyFresh(t.Context(), es256.good()); !errors.Is(err, verify.ErrUnavailable) {
+	if _, err := verifyFresh(v)(t.Context(), es256.good()); !errors.Is(err, verify.ErrUnavailable) {
 		t.Errorf("fresh: %v", err)
 	}
 }

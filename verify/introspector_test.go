@@ -102,7 +102,7 @@ func TestIntrospectorThatIsBroken(t *testing.T) {
 			v, _, s := askingServer(t, func(c *verify.Config) { c.Introspection.Always = true })
 			s.set(says)
 			for _, token := range []string{es256.good(), opaqueToken} {
-				for _, check := range []func(context.Context, string) (*verify.Token, error){v.Verify, v.VerifyFresh} {
+				for _, check := range []func(context.Context, string) (*verify.Token, error){v.Verify, verifyFresh(v)} {
 					if got, err := check(t.Context(), token); got != nil || !errors.Is(err, verify.ErrUnavailable) {
 						t.Errorf("%+v, %v", got, err)
 					}

@@ -50,8 +50,8 @@ type KeySource interface {
 
 // A Demand is what a token needs that the set at hand does not have.
 type Demand struct {
-	// Good reports whether a set may have it; nil has nothing.
-	Good func(*KeySet) bool
+	// Satisfied reports whether a set may have it; a nil set has nothing.
+	Satisfied func(*KeySet) bool
 	// Withdrawn says that a key has signed the token which the issuer has
 	// withdrawn since. The issuer may have done so by mistake, but whoever
 	// still holds such a token must not use up what the tokens of a new key
@@ -184,9 +184,9 @@ func (s *KeySet) Equal(o *KeySet) bool {
 // maxFormer bounds how many withdrawn keys are remembered.
 const maxFormer = 16
 
-// Succeed returns a set with the keys of s that also remembers which keys it
-// had no longer after old: see [Demand.Withdrawn].
-func (s *KeySet) Succeed(old *KeySet) *KeySet {
+// After returns s as the successor of old: the same keys, and beside them a memory
+// of those that old had and s has not. See [Demand.Withdrawn].
+func (s *KeySet) After(old *KeySet) *KeySet {
 	if old == nil || s == old {
 		return s
 	}

@@ -105,8 +105,8 @@ func readHeader(segment string) (alg, enc, ok bool) {
 }
 
 var (
-	errEncrypted = errors.New("verify: only introspection can tell what an encrypted token says (Introspection; of one issuer with Opaque, if there are several)")
-	errOpaque    = errors.New("verify: only introspection can tell what a token that is not a JWT says (Introspection; of one issuer with Opaque, if there are several)")
+	errEncrypted = errors.New("verify: only introspection can tell what an encrypted token says (Introspection; of one issuer with TakesOpaque, if there are several)")
+	errOpaque    = errors.New("verify: only introspection can tell what a token that is not a JWT says (Introspection; of one issuer with TakesOpaque, if there are several)")
 )
 
 // badForm says what is wrong with a token that does not have the form of a JWS

@@ -308,14 +308,14 @@ func TestFaultyKeySource(t *testing.T) {
 		panics  = func() (*verify.KeySet, error) { panic("the token is " + eddsa.good()) }
 		derefs  = func() (*verify.KeySet, error) { var s *source; return s.set, nil }
 		asks    = func(d verify.Demand) (*verify.KeySet, error) {
-			if d.Good(nil) {
+			if d.Satisfied(nil) {
 				return nil, nil
 			}
 			return published(eddsa), nil
 		}
 		ignorant  = func(f keySet) refresh { return func(verify.Demand) (*verify.KeySet, error) { return f() } }
 		succeeded = func(verify.Demand) (*verify.KeySet, error) {
-			return (&verify.KeySet{}).Succeed(published(es256)), nil
+			return (&verify.KeySet{}).After(published(es256)), nil
 		}
 	)
 	for _, c := range []struct {

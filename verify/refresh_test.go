@@ -321,12 +321,12 @@ func TestWithdrawn(t *testing.T) {
 	k := fresh("k", 3)
 	forger := &signer{k[0].kid, "EdDSA", newEd()}
 	first := published(k[0])
-	second := published(k[1]).Succeed(first)
-	third := published(k[2]).Succeed(second)
-	again := published(k[0]).Succeed(third)
-	sameKid := published(forger).Succeed(first)
+	second := published(k[1]).After(first)
+	third := published(k[2]).After(second)
+	again := published(k[0]).After(third)
+	sameKid := published(forger).After(first)
 	renamed := &signer{"renamed", "EdDSA", k[0].priv}
-	if first.Succeed(nil) != first || first.Succeed(first) != first {
+	if first.After(nil) != first || first.After(first) != first {
 		t.Error("a set that succeeds none, or itself, is the same")
 	}
 	for _, tc := range []struct {
@@ -341,11 +341,11 @@ func TestWithdrawn(t *testing.T) {
 		{"withdrawn two sets ago", third, k[0].good(), true},
 		{"withdrawn and back, the other one", again, k[1].good(), true},
 		{"the old material of a kid", sameKid, k[0].good(), true},
-		{"the old name of a key", published(renamed).Succeed(first), k[0].good(), true},
+		{"the old name of a key", published(renamed).After(first), k[0].good(), true},
 		{"without kid", second, k[0].bare(), true},
 		{"without kid, withdrawn two sets ago", third, k[0].bare(), true},
 		{"without kid, never seen", second, k[2].bare(), false},
-		{"without kid, beside four that fit", published(fresh("y", 4)...).Succeed(first), k[0].bare(), true},
+		{"without kid, beside four that fit", published(fresh("y", 4)...).After(first), k[0].bare(), true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			keys := &source{set: tc.set}
@@ -362,10 +362,10 @@ func TestWithdrawn(t *testing.T) {
 	// It remembers a bounded number of them.
 	set := published(fresh("x", 1)...)
 	for i := range 100 {
-		set = published(fresh(fmt.Sprint(i), 1)...).Succeed(set)
+		set = published(fresh(fmt.Sprint(i), 1)...).After(set)
 	}
-	set = published(k[0]).Succeed(set)
-	set = published(k[1]).Succeed(set)
+	set = published(k[0]).After(set)
+	set = published(k[1]).After(set)
 	keys := &source{set: set}
 	v := withSource(t, keys)
 	refuse(t, v, k[0].good(), verify.ErrUnknownKey)
@@ -384,10 +384,10 @@ func TestSignatureChecksAreBounded(t *testing.T) {
 	// Sixteen rotations and more that keep their kid, and as many that do not.
 	var kept, renamed *verify.KeySet
 	for i := range 20 {
-		kept = published(&signer{"k", "EdDSA", newEd()}).Succeed(kept)
-		renamed = published(fresh(fmt.Sprint(i, "-"), 1)...).Succeed(renamed)
+		kept = published(&signer{"k", "EdDSA", newEd()}).After(kept)
+		renamed = published(fresh(fmt.Sprint(i, "-"), 1)...).After(renamed)
 	}
-	four := published(fresh("four", 4)...).Succeed(renamed)
+	four := published(fresh("four", 4)...).After(renamed)
 	twice := &signer{"k", "EdDSA", newEd()}
 	for _, c := range []struct {
 		name        string
@@ -400,12 +400,12 @@ func TestSignatureChecksAreBounded(t *testing.T) {
 		{"an unknown kid", kept, nil, (&signer{"unknown", "EdDSA", newEd()}).good(), 0, 0},
 		{"a kid that was kept", kept, nil, forger.good(), 2, 2},
 		{"a withdrawn kid", renamed, nil, (&signer{"15-0", "EdDSA", newEd()}).good(), 1, 1},
-		{"a kid that changes just then", kept, published(&signer{"k", "EdDSA", newEd()}).Succeed(kept), forger.good(), 3, 2},
+		{"a kid that changes just then", kept, published(&signer{"k", "EdDSA", newEd()}).After(kept), forger.good(), 3, 2},
 		{"no kid", renamed, nil, forger.bare(), 4, 4},
 		{"no kid, four keys", four, nil, forger.bare(), 5, 5},
 		{"no kid, one key under four kids", published(&signer{"a", "EdDSA", twice.priv}, &signer{"b", "EdDSA", twice.priv}, &signer{"c", "EdDSA", twice.priv}), nil, forger.bare(), 1, 1},
-		{"no kid, five keys", published(fresh("five", 5)...).Succeed(renamed), nil, forger.bare(), 0, 0},
-		{"no kid, and four keys that come just then", four, published(fresh("next", 4)...).Succeed(four), forger.bare(), 9, 5},
+		{"no kid, five keys", published(fresh("five", 5)...).After(renamed), nil, forger.bare(), 0, 0},
+		{"no kid, and four keys that come just then", four, published(fresh("next", 4)...).After(four), forger.bare(), 9, 5},
 	} {
 		keys := &source{set: c.set, next: c.next}
 		v := withSource(t, keys)
@@ -422,8 +422,8 @@ func TestSignatureChecksAreBounded(t *testing.T) {
 	// A key that was withdrawn and comes back is not tried again.
 	k := fresh("back", 2)
 	first := published(k[0])
-	second := published(k[1]).Succeed(first)
-	v := withSource(t, &source{set: second, next: published(k...).Succeed(second)})
+	second := published(k[1]).After(first)
+	v := withSource(t, &source{set: second, next: published(k...).After(second)})
 	checks()
 	accept(t, v, k[0].good())
 	if n := checks(); n != 1 {

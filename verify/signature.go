@@ -20,7 +20,7 @@ func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *Ke
 	set, err := keySetOf(source)
 	if err != nil {
 		// The source may be fetching its first set this moment.
-		set, err = refreshed(ctx, source, Demand{Good: func(s *KeySet) bool { return s != nil }})
+		set, err = refreshed(ctx, source, Demand{Satisfied: func(s *KeySet) bool { return s != nil }})
 		if err != nil {
 			return nil, nil, unavailable(fmt.Errorf("%w: %w", errNoKeySet, err))
 		}
@@ -51,7 +51,7 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, fa
 		return slices.DeleteFunc(keys, func(k *key) bool { return slices.ContainsFunc(failed, k.sameMaterial) }), ok
 	}
 	newer, err := refreshed(ctx, source, Demand{
-		Good: func(s *KeySet) bool {
+		Satisfied: func(s *KeySet) bool {
 			if s == nil {
 				return false
 			}

@@ -38,10 +38,10 @@ type Token struct {
 	// Introspected is when the authorization server said that the token is
 	// active (RFC 7662); zero if it was not asked.
 	Introspected time.Time
-	// Grace says that this was longer ago than an answer may be reused, but
-	// that the authorization server cannot be asked at the moment and the
-	// configuration allows for that.
-	Grace bool
+	// Stale reports that Introspected is longer ago than answers are normally
+	// reused: the server cannot be reached, and the configuration of the
+	// introspector permits the old answer.
+	Stale bool
 
 	permissions []string // nobody outside can change these, so copies share them
 	claims      string

@@ -42,22 +42,19 @@ type Verifier struct {
 // hand may wait for the key source, and one that needs the authorization
 // server's word for introspection, within their bounds and those of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Token, error) {
-	return v.verify(ctx, token, false)
+	return v.verify(ctx, &Request{Token: token})
 }
 
-// VerifyFresh is Verify, but the authorization server is asked about the token
-// now, whatever it has said before; what it says counts for later calls of
-// Verify too. Issuers without [Introspection] cannot be asked: their tokens are
-// refused with ErrUnavailable.
-func (v *Verifier) VerifyFresh(ctx context.Context, token string) (*Token, error) {
-	return v.verify(ctx, token, true)
-}
-
-func (v *Verifier) verify(ctx context.Context, token string, fresh bool) (*Token, error) {
-	if len(token) > v.maxSize {
+func (v *Verifier) verify(ctx context.Context, r *Request) (*Token, error) {
+	if len(r.Token) > v.maxSize {
 		return nil, refuse(ErrTooLarge, "")
 	}
-	t, err := v.judge(ctx, token, fresh)
+	if r.Scheme != "" && lower(r.Scheme) != "bearer" {
+		// Only a token that is bound to a key comes with another scheme, and
+		// those are refused.
+		return nil, refuse(ErrBound, "")
+	}
+	t, err := v.judge(ctx, r.Token, r.Fresh)
 	if err != nil {
 		return nil, err
 	}

@@ -281,7 +281,7 @@ func (s settings) introspected(first bool) *verify.Introspection {
 			URL: s.introspectionURL, TTL: s.introspectionTTL, Auth: auth(s.clientID, s.clientSecret), InsecureHTTP: s.insecureHTTP,
 		}),
 		Always:             s.introspection == "always",
-		Opaque:             first,
+		TakesOpaque:        first,
 		InsecureNoAudience: s.anyAudience,
 	}
 }

@@ -136,7 +136,7 @@ func (g ground) api(t *testing.T, issuers []*verifytest.Server, env ...string) s
 					Client: is.Client(), TTL: ttl, Logger: quiet,
 					Auth: introspect.Basic(value["CLIENT_ID"], value["CLIENT_SECRET"]),
 				}),
-				Always: mode == "always", Opaque: i == 0,
+				Always: mode == "always", TakesOpaque: i == 0,
 			}
 		}
 		c.Issuers = append(c.Issuers, trusted)

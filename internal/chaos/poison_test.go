@@ -331,7 +331,7 @@ func TestLife(t *testing.T) {
 		_, _ = s.KeySet()
 		if i%2 == 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-			_, _ = s.Refresh(ctx, verify.Demand{Good: func(*verify.KeySet) bool { return true }})
+			_, _ = s.Refresh(ctx, verify.Demand{Satisfied: func(*verify.KeySet) bool { return true }})
 			cancel()
 		}
 		start := time.Now()

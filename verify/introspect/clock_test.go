@@ -58,7 +58,7 @@ func TestAnswersAgeByBothClocks(t *testing.T) {
 		ask(t, s, query(token))
 		issuer.Down()
 		m.Sleep(time.Hour)
-		if a := ask(t, s, query(token)); !a.Active || !a.Grace {
+		if a := ask(t, s, query(token)); !a.Active || !a.Stale {
 			t.Errorf("%+v", a)
 		}
 		m.Sleep(time.Minute)

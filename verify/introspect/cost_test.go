@@ -292,13 +292,13 @@ func TestFreshAnswersCount(t *testing.T) {
 				for _, token := range []string{jwt, opaque} {
 					accept(t, v, token)
 					before := calls(issuer)
-					got, err := v.VerifyFresh(t.Context(), token)
+					got, err := verifyFresh(v)(t.Context(), token)
 					if err != nil || !got.Introspected.Equal(time.Now()) || calls(issuer) != before+1 {
 						t.Fatalf("%v, %d calls", err, calls(issuer)-before)
 					}
 					issuer.Revoke(token)
 					accept(t, v, token)
-					_, err = v.VerifyFresh(t.Context(), token)
+					_, err = verifyFresh(v)(t.Context(), token)
 					refuse(t, err, verify.ErrInactive)
 					before = calls(issuer)
 					_, err = v.Verify(t.Context(), token)
@@ -317,7 +317,7 @@ func TestFreshAnswersCount(t *testing.T) {
 				token := issuer.OpaqueToken(nil)
 				accept(t, v, token)
 				time.Sleep(50 * time.Second)
-				if _, err := v.VerifyFresh(t.Context(), token); err != nil {
+				if _, err := verifyFresh(v)(t.Context(), token); err != nil {
 					t.Error(err)
 				}
 				before := calls(issuer)
@@ -443,7 +443,7 @@ func TestNothingSaysTheToken(t *testing.T) {
 			v, s := verifier(t, issuer, false, func(c *introspect.Config) { c.Logger = log.logger() })
 			var said bytes.Buffer
 			for range 6 {
-				_, err := v.VerifyFresh(t.Context(), token)
+				_, err := verifyFresh(v)(t.Context(), token)
 				if err == nil {
 					t.Fatal("accepted")
 				}

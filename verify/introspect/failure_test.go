@@ -109,7 +109,7 @@ func TestIllnesses(t *testing.T) {
 				for name, ask := range map[string]func() error{
 					"opaque": func() error { _, err := fallback.Verify(t.Context(), opaque); return err },
 					"always": func() error { _, err := always.Verify(t.Context(), jwt); return err },
-					"fresh":  func() error { _, err := fallback.VerifyFresh(t.Context(), jwt); return err },
+					"fresh":  func() error { _, err := verifyFresh(fallback)(t.Context(), jwt); return err },
 				} {
 					start := time.Now()
 					err := ask()
@@ -196,12 +196,12 @@ func TestGrace(t *testing.T) {
 					cure(issuer)
 					time.Sleep(time.Second)
 					asked := time.Now()
-					if got := accept(t, v, token); got.Grace || !got.Introspected.Equal(asked) {
+					if got := accept(t, v, token); got.Stale || !got.Introspected.Equal(asked) {
 						t.Fatalf("%+v", got)
 					}
 					ill.strike(issuer)
 					time.Sleep(ttl - 1)
-					if got := accept(t, v, token); got.Grace {
+					if got := accept(t, v, token); got.Stale {
 						t.Error("grace within the TTL")
 					}
 					time.Sleep(time.Nanosecond)
@@ -211,10 +211,10 @@ func TestGrace(t *testing.T) {
 						refuse(t, err, verify.ErrUnavailable)
 						continue
 					}
-					if err != nil || !got.Grace || !got.Introspected.Equal(asked) || s.Health().Counters.Graced != graced+1 {
+					if err != nil || !got.Stale || !got.Introspected.Equal(asked) || s.Health().Counters.Graced != graced+1 {
 						t.Fatalf("%+v, %v", got, err)
 					}
-					_, err = v.VerifyFresh(t.Context(), token)
+					_, err = verifyFresh(v)(t.Context(), token)
 					refuse(t, err, verify.ErrUnavailable)
 					// The bound counts from when the answer was too old.
 					time.Sleep(time.Until(asked.Add(ttl + grace - 10*time.Second)))
@@ -253,7 +253,7 @@ func TestGraceHasBounds(t *testing.T) {
 		token := issuer.Token(nil)
 		accept(t, v, token)
 		issuer.Down()
-		if !accept(t, v, token).Grace {
+		if !accept(t, v, token).Stale {
 			t.Error("not said")
 		}
 	}))
@@ -271,7 +271,7 @@ func TestGraceHasBounds(t *testing.T) {
 		token := issuer.Token(nil)
 		accept(t, v, token)
 		issuer.Revoke(token)
-		_, err := v.VerifyFresh(t.Context(), token)
+		_, err := verifyFresh(v)(t.Context(), token)
 		refuse(t, err, verify.ErrInactive)
 		issuer.Down()
 		time.Sleep(5*time.Second - 1)
@@ -294,7 +294,7 @@ func TestGraceHasBounds(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		_, err := v.VerifyFresh(t.Context(), token)
+		_, err := verifyFresh(v)(t.Context(), token)
 		refuse(t, err, verify.ErrInactive)
 		wg.Wait()
 	}))
@@ -585,7 +585,7 @@ func TestClose(t *testing.T) {
 		wg.Wait()
 		issuer.Heal()
 		before := calls(issuer)
-		for _, ask := range []func(context.Context, string) (*verify.Token, error){v.Verify, v.VerifyFresh} {
+		for _, ask := range []func(context.Context, string) (*verify.Token, error){v.Verify, verifyFresh(v)} {
 			for _, token := range []string{token, waiting} {
 				_, err := ask(t.Context(), token)
 				refuse(t, err, verify.ErrUnavailable)

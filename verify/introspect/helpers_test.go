@@ -88,7 +88,7 @@ func fresh(token string) *verify.Query {
 
 func known(token string) *verify.Query {
 	q := query(token)
-	q.Known = true
+	q.CacheOnly = true
 	return q
 }
 
@@ -195,5 +195,12 @@ func eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("never: %s", what)
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// verifyFresh is VerifyRequest with Fresh, in the form of Verify.
+func verifyFresh(v *verify.Verifier) func(context.Context, string) (*verify.Token, error) {
+	return func(ctx context.Context, token string) (*verify.Token, error) {
+		return v.VerifyRequest(ctx, &verify.Request{Token: token, Fresh: true})
 	}
 }

@@ -46,7 +46,7 @@ type Config struct {
 	// asks every time; at most an hour.
 	TTL time.Duration
 	// Grace is how much longer such an answer may be reused while the server
-	// cannot be reached or has an internal fault; [verify.Token.Grace] says
+	// cannot be reached or has an internal fault; [verify.Token.Stale] says
 	// so. It never opens a route that wants a fresh answer. Default: none, at
 	// most a day.
 	Grace time.Duration
@@ -220,7 +220,7 @@ func (s *Source) ttl() time.Duration {
 // [Config.Timeout] last.
 func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answer, error) {
 	arrived := s.now()
-	if q.Known {
+	if q.CacheOnly {
 		if r := s.cache.get(q.Digest); r != nil && !upstream.Reached(r.until, arrived) {
 			return r.answer, nil
 		}
@@ -313,7 +313,7 @@ func (s *Source) record(claims string, active bool, began time.Time) *record {
 		r.answer.Claims = claims
 		r.until = began.Add(s.ttl())
 		if s.config.Grace > 0 {
-			r.graced = &verify.Answer{Active: true, Claims: claims, At: began, Grace: true}
+			r.graced = &verify.Answer{Active: true, Claims: claims, At: began, Stale: true}
 		}
 	}
 	return r

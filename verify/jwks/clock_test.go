@@ -24,7 +24,7 @@ func sleeping(t *testing.T, f *fakeIssuer, c jwks.Config) (*jwks.Source, *nettes
 	if err := s.Bind(issuerURL); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err != nil {
+	if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err != nil {
 		t.Fatal(err)
 	}
 	f.requests()
@@ -49,7 +49,7 @@ func TestMachineSleeps(t *testing.T) {
 		if h := s.Health(); h.Ready || h.Age < 72*time.Hour {
 			t.Errorf("health: %+v", h)
 		}
-		if set, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err != nil || !has("b")(set) {
+		if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err != nil || !has("b")(set) {
 			t.Errorf("the first request after the sleep: %v", err)
 		}
 		if n := len(f.requests()); n != 1 {
@@ -84,7 +84,7 @@ func TestMachineSleeps(t *testing.T) {
 			defer s.Close()
 			f.set(status(500))
 			m.Sleep(72 * time.Hour)
-			if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil {
+			if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil {
 				t.Error("a key set of three days ago serves")
 			}
 			time.Sleep(time.Minute)
@@ -135,7 +135,7 @@ func TestFewAwaitAnOverdueTry(t *testing.T) {
 		defer s.Close()
 		f.set(status(500))
 		time.Sleep(2 * time.Minute)
-		if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil {
+		if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil {
 			t.Fatal("no error")
 		}
 		f.requests()
@@ -146,7 +146,7 @@ func TestFewAwaitAnOverdueTry(t *testing.T) {
 		var got, refused atomic.Int32
 		for range 3 * few {
 			wg.Go(func() {
-				if set, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil && has("b")(set) {
+				if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil && has("b")(set) {
 					got.Add(1)
 				} else if time.Since(began) == 0 {
 					refused.Add(1)

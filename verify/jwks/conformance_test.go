@@ -67,7 +67,7 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, jwks.Config{URL: c.url, Client: c.client, InsecureHTTP: true})
 			defer s.Close()
-			set, err := s.Refresh(t.Context(), verify.Demand{Good: anySet})
+			set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet})
 			switch {
 			case c.why == "" && (err != nil || !has("a")(set)):
 				t.Errorf("refused: %v", err)

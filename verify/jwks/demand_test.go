@@ -34,7 +34,7 @@ func TestETagThatNeverChanges(t *testing.T) {
 				defer s.Close()
 				f.set(constant(document(newKey("b"))))
 				f.requests()
-				set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")})
+				set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")})
 				if err != nil || !has("b")(set) {
 					t.Errorf("a new key is not found: %v", err)
 				}
@@ -120,7 +120,7 @@ func TestLastFetchIsForNewKeys(t *testing.T) {
 			want      int
 		}{{true, 1}, {true, 0}, {true, 0}, {false, 1}, {false, 0}, {true, 0}} {
 			f.requests()
-			if _, err := s.Refresh(t.Context(), verify.Demand{Good: nothing, Withdrawn: step.withdrawn}); err != nil {
+			if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: nothing, Withdrawn: step.withdrawn}); err != nil {
 				t.Fatal(err)
 			}
 			if n := len(f.requests()); n != step.want {
@@ -140,7 +140,7 @@ func TestSpentBudgetIsTold(t *testing.T) {
 		defer s.Close()
 		flood := func(d time.Duration) {
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-				_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing})
+				_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
 			}
 		}
 		warnings := func(want int) {
@@ -151,7 +151,7 @@ func TestSpentBudgetIsTold(t *testing.T) {
 		}
 		// Tokens of withdrawn keys alone are no trouble.
 		for range 5 {
-			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing, Withdrawn: true})
+			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing, Withdrawn: true})
 		}
 		if h := s.Health(); !h.SpentUntil.IsZero() {
 			t.Errorf("health: %+v", h)
@@ -172,7 +172,7 @@ func TestSpentBudgetIsTold(t *testing.T) {
 			t.Errorf("health: %+v", h)
 		}
 		f.requests()
-		if _, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing}); len(f.requests()) != 1 {
+		if _, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing}); len(f.requests()) != 1 {
 			t.Error("no fetch when Health says that there is one")
 		}
 		flood(time.Minute)

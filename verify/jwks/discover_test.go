@@ -191,7 +191,7 @@ func TestMovedKeySet(t *testing.T) {
 				wantKeys(t, s, "a")
 				f.set(routes(openIDURL, metadata(elsewhere), keysURL, tc.old, elsewhere, serving(document(newOne))))
 				if tc.demand {
-					if set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")}); err != nil || !has("b")(set) {
+					if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")}); err != nil || !has("b")(set) {
 						t.Fatalf("not followed: %v", err)
 					}
 				}
@@ -253,7 +253,7 @@ func TestFloodAndMetadata(t *testing.T) {
 		time.Sleep(time.Minute)
 		f.requests()
 		for range 5000 {
-			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing})
+			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
 			time.Sleep(time.Millisecond)
 		}
 		if log := f.requests(); len(log) > 3 {
@@ -269,7 +269,7 @@ func TestMissingMetadata(t *testing.T) {
 		s, f := discovering(t, routes(), nil)
 		defer s.Close()
 		for range 200 {
-			if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil {
+			if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil {
 				t.Fatal("no error")
 			}
 			time.Sleep(time.Millisecond)

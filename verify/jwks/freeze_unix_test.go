@@ -46,7 +46,7 @@ func child() {
 			wg.Go(func() {
 				set, err := s.KeySet()
 				if err != nil || !has(kid)(set) {
-					set, err = s.Refresh(context.Background(), verify.Demand{Good: has(kid)})
+					set, err = s.Refresh(context.Background(), verify.Demand{Satisfied: has(kid)})
 				}
 				mu.Lock()
 				defer mu.Unlock()

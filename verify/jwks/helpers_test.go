@@ -235,7 +235,7 @@ func ready(t testing.TB, f *fakeIssuer, c jwks.Config) *jwks.Source {
 		c.URL = keysURL
 	}
 	s := open(t, c)
-	if _, err := s.Refresh(context.Background(), verify.Demand{Good: anySet}); err != nil {
+	if _, err := s.Refresh(context.Background(), verify.Demand{Satisfied: anySet}); err != nil {
 		t.Fatal(err)
 	}
 	return s

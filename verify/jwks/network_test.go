@@ -35,7 +35,7 @@ func TestSilentConnection(t *testing.T) {
 	transport.DialContext = proxy.DialContext
 	s := open(t, jwks.Config{URL: server.URL, Client: &http.Client{Transport: transport}, Timeout: 300 * time.Millisecond})
 	defer s.Close()
-	if set, err := s.Refresh(t.Context(), verify.Demand{Good: has("a")}); err != nil || !has("a")(set) {
+	if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("a")}); err != nil || !has("a")(set) {
 		t.Fatal(err)
 	}
 	set.Store(document(newKey("b")))
@@ -44,7 +44,7 @@ func TestSilentConnection(t *testing.T) {
 	// that nobody knows.
 	began := time.Now()
 	for {
-		set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")})
+		set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")})
 		if err == nil && has("b")(set) {
 			break
 		}
@@ -79,7 +79,7 @@ func TestDeadAddressAndNameServer(t *testing.T) {
 	defer func() { net.DefaultResolver = system }()
 	s := open(t, jwks.Config{URL: fmt.Sprintf("http://issuer.test:%d/", port), InsecureHTTP: true, Timeout: 2 * time.Second})
 	defer s.Close()
-	if set, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err != nil || !has("a")(set) {
+	if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err != nil || !has("a")(set) {
 		t.Error(err)
 	}
 	if dead.Questions() == 0 || s.Health().Counters.Failures != 0 {
@@ -102,7 +102,7 @@ func TestTimeout(t *testing.T) {
 		for d, want := range map[time.Duration]time.Duration{0: 5 * time.Second, 20 * time.Second: 20 * time.Second, time.Second: time.Second} {
 			s := open(t, jwks.Config{URL: keysURL, Client: &http.Client{Transport: &fakeIssuer{handler: hanging}}, Timeout: d})
 			began := time.Now()
-			if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil {
+			if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil {
 				t.Error("no error")
 			}
 			if took := time.Since(began); took != want {

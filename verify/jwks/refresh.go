@@ -93,7 +93,7 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 		if v.set != nil && v.set.Equal(out.set) {
 			out.set = v.set // the same set, for those who remember it
 		} else {
-			out.set = out.set.Succeed(v.set)
+			out.set = out.set.After(v.set)
 		}
 		p.succeeded(out.asked, now, upstream.Since(began, now), min(out.lifetime, s.config.MaxStale))
 		s.view.Store(&view{set: out.set, keys: out.document.keys, fetched: out.asked, until: out.asked.Add(s.config.MaxStale), due: p.next})
@@ -117,7 +117,7 @@ var errNotYet = errors.New("jwks: the issuer has not answered yet")
 // far as it can be asked: see the package's documentation. The error says that
 // there is no usable set, or that the issuer could not be asked.
 func (s *Source) Refresh(ctx context.Context, d verify.Demand) (*verify.KeySet, error) {
-	good := d.Good
+	good := d.Satisfied
 	if good == nil {
 		good = func(*verify.KeySet) bool { return false }
 	}

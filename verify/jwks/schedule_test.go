@@ -248,14 +248,14 @@ func TestDownAtStart(t *testing.T) {
 				f := &fakeIssuer{handler: slowly(50*time.Millisecond, down)}
 				s := open(t, jwks.Config{URL: keysURL, Client: &http.Client{Transport: f}, Logger: logs.logger()})
 				defer s.Close()
-				if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil {
+				if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil {
 					t.Fatal("no error")
 				}
 				f.requests()
 				for range 60 {
 					start := time.Now()
 					for range 5 {
-						if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil {
+						if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil {
 							t.Fatal("no error")
 						}
 					}
@@ -301,7 +301,7 @@ func TestFirstFetchIsAwaited(t *testing.T) {
 				if i%2 == 0 {
 					time.AfterFunc(time.Second, cancel)
 				}
-				_, err := s.Refresh(ctx, verify.Demand{Good: has("a")})
+				_, err := s.Refresh(ctx, verify.Demand{Satisfied: has("a")})
 				if i%2 == 0 && !errors.Is(err, context.Canceled) || i%2 == 1 && err != nil {
 					t.Errorf("request %d: %v", i, err)
 				}
@@ -322,12 +322,12 @@ func TestHangingIssuer(t *testing.T) {
 		s := open(t, jwks.Config{URL: keysURL, Client: &http.Client{Transport: f}})
 		defer s.Close()
 		start := time.Now()
-		if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil || time.Since(start) > 5*time.Second {
+		if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil || time.Since(start) > 5*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		time.Sleep(3 * time.Second) // the second attempt is under way
 		start = time.Now()
-		if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil || time.Since(start) > 0 {
+		if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil || time.Since(start) > 0 {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})
@@ -349,7 +349,7 @@ func TestMaxStale(t *testing.T) {
 			t.Fatalf("a stale set serves: %v", err)
 		}
 		start := time.Now()
-		if _, err := s.Refresh(t.Context(), verify.Demand{Good: anySet}); err == nil || time.Since(start) > 0 {
+		if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil || time.Since(start) > 0 {
 			t.Fatalf("%v after %v", err, time.Since(start))
 		}
 		if h := s.Health(); h.State != jwks.StateStale || h.Ready {
@@ -398,7 +398,7 @@ func TestRetryAfter(t *testing.T) {
 				defer s.Close()
 				f.set(status(429, "Retry-After", tc.value))
 				f.requests()
-				if _, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")}); err == nil {
+				if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")}); err == nil {
 					t.Fatal("no error")
 				}
 				failed := time.Now()
@@ -406,7 +406,7 @@ func TestRetryAfter(t *testing.T) {
 				f.requests()
 				for len(f.requests()) == 0 {
 					// Requests that ask do not make it come sooner.
-					_, _ = s.Refresh(t.Context(), verify.Demand{Good: has("b")})
+					_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")})
 					time.Sleep(100 * time.Millisecond)
 				}
 				if d := time.Since(failed); d < tc.min || d > tc.max+200*time.Millisecond {
@@ -427,7 +427,7 @@ func TestBudget(t *testing.T) {
 		flood := func(d time.Duration) (slow int) {
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 				start := time.Now()
-				set, err := s.Refresh(t.Context(), verify.Demand{Good: nothing})
+				set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
 				if err != nil || set == nil {
 					t.Fatalf("not answered with the set at hand: %v", err)
 				}
@@ -464,14 +464,14 @@ func TestRotationInAFlood(t *testing.T) {
 		s := ready(t, f, jwks.Config{})
 		defer s.Close()
 		for range 500 {
-			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing})
+			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
 			time.Sleep(10 * time.Millisecond)
 		}
 		f.set(serving(document(newKey("b"))))
 		start := time.Now()
 		for {
-			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing})
-			if set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")}); err == nil && has("b")(set) {
+			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
+			if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")}); err == nil && has("b")(set) {
 				break
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -491,14 +491,14 @@ func TestWithdrawnKeysLeaveSomeBudget(t *testing.T) {
 		defer s.Close()
 		f.requests()
 		for range 60 {
-			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing, Withdrawn: true})
+			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing, Withdrawn: true})
 			time.Sleep(500 * time.Millisecond)
 		}
 		if n := len(f.requests()); n < 2 || n > 4 {
 			t.Errorf("%d fetches in 30 s", n)
 		}
 		f.set(serving(document(newKey("b"))))
-		if set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")}); err != nil || !has("b")(set) {
+		if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")}); err != nil || !has("b")(set) {
 			t.Errorf("a new key is not noticed: %v", err)
 		}
 	})
@@ -513,7 +513,7 @@ func TestTwoRotationsInARow(t *testing.T) {
 		defer s.Close()
 		for _, kid := range []string{"b", "c"} {
 			f.set(slowly(50*time.Millisecond, serving(document(newKey(kid)))))
-			set, err := s.Refresh(t.Context(), verify.Demand{Good: has(kid)})
+			set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has(kid)})
 			if err != nil || !has(kid)(set) {
 				t.Errorf("%s: %v", kid, err)
 			}
@@ -530,7 +530,7 @@ func TestReplacedUnderTheSameKid(t *testing.T) {
 		defer s.Close()
 		old, _ := s.KeySet()
 		f.set(serving(document(newKey("a"))))
-		set, err := s.Refresh(t.Context(), verify.Demand{Good: func(k *verify.KeySet) bool { return !k.Equal(old) }})
+		set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: func(k *verify.KeySet) bool { return !k.Equal(old) }})
 		if err != nil || set.Equal(old) {
 			t.Errorf("still the old key: %v", err)
 		}
@@ -558,14 +558,14 @@ func TestCoalescing(t *testing.T) {
 		ask := func(n int) {
 			for range n {
 				wg.Go(func() {
-					set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")})
+					set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")})
 					if err != nil || !has("b")(set) {
 						t.Errorf("not noticed: %v", err)
 					}
 				})
 			}
 		}
-		wg.Go(func() { _, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing}) })
+		wg.Go(func() { _, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing}) })
 		time.Sleep(500 * time.Millisecond)
 		current.Store(document(b)) // too late for the fetch that is under way
 		ask(200)
@@ -588,7 +588,7 @@ func TestFetchOutlivesRequests(t *testing.T) {
 		f.set(slowly(time.Second, serving(document(newKey("b")))))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := s.Refresh(ctx, verify.Demand{Good: has("b")}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Refresh(ctx, verify.Demand{Satisfied: has("b")}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Second)
@@ -607,7 +607,7 @@ func TestFailureWhileRequestsAsk(t *testing.T) {
 		f.requests()
 		for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			start := time.Now()
-			if set, err := s.Refresh(t.Context(), verify.Demand{Good: has("b")}); err == nil {
+			if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")}); err == nil {
 				t.Fatalf("the issuer cannot be asked, and it is not said: %v", set.IDs())
 			}
 			if time.Since(start) > 0 {
@@ -625,13 +625,13 @@ func TestFailureWhileRequestsAsk(t *testing.T) {
 		// Somebody has to keep asking: the last try may have failed after the
 		// last request.
 		for end := time.Now().Add(2100 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			_, _ = s.Refresh(t.Context(), verify.Demand{Good: has("b")})
+			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")})
 		}
 		wantKeys(t, s, "b")
 		f.requests()
 		// The budget is whole again.
 		for range 10 {
-			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing})
+			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
 		}
 		if n := len(f.requests()); n != 2 {
 			t.Errorf("%d fetches after the outage", n)
@@ -648,7 +648,7 @@ func TestRefund(t *testing.T) {
 		defer s.Close()
 		for range 3 { // more than the budget has, within its interval
 			f.set(func(w http.ResponseWriter, r *http.Request) { f.set(good); w.WriteHeader(500) })
-			if _, err := s.Refresh(t.Context(), verify.Demand{Good: nothing}); err == nil {
+			if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: nothing}); err == nil {
 				t.Fatal("no error")
 			}
 			time.Sleep(1100 * time.Millisecond) // the retry succeeds
@@ -658,7 +658,7 @@ func TestRefund(t *testing.T) {
 		}
 		f.requests()
 		for range 10 {
-			_, _ = s.Refresh(t.Context(), verify.Demand{Good: nothing})
+			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
 		}
 		if n := len(f.requests()); n != 2 {
 			t.Errorf("%d fetches left", n)
