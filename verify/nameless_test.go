@@ -79,7 +79,7 @@ func TestRotationOfTheNamelessKey(t *testing.T) {
 		t.Errorf("withdrawn: %v", keys.withdrawn)
 	}
 	// A set that does remember it knows the tokens of the withdrawn key.
-	keys.set = keySet(k[1].nameless()).Succeed(keySet(k[0].nameless()))
+	keys.set = keySet(k[1].nameless()).After(keySet(k[0].nameless()))
 	refuse(t, v, k[0].good(), verify.ErrUnknownKey)
 	if n := len(keys.withdrawn); !keys.withdrawn[n-1] {
 		t.Errorf("withdrawn: %v", keys.withdrawn)

@@ -68,7 +68,7 @@ func TestSnapshotOfOthers(t *testing.T) {
 				case tc.want != "" && (err == nil || h.FromSnapshot || h.Snapshot == nil || !strings.Contains(h.Snapshot.Error(), tc.want)):
 					t.Errorf("%v, %v, want %q", err, h.Snapshot, tc.want)
 				}
-				_, _ = s.Refresh(t.Context(), verify.Demand{Good: anySet})
+				_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: anySet})
 			})
 		})
 	}
