@@ -152,3 +152,57 @@ func TestMissingMetadata(t *testing.T) {
 		})
 	}
 }
+
+// The values of a URL's query reach no log, error or Health, nor do user name and
+// password of a URL that is refused for having them.
+func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
+	const secret = "S3CR3T"
+	for name, tc := range map[string]struct {
+		fault verifytest.Fault // nil: none
+		found bool             // the URL is that of the metadata
+	}{
+		"good":             {nil, false},
+		"good, discovered": {nil, true},
+		"status":           {verifytest.Status(500), false},
+		"discovered":       {verifytest.Status(400), true},
+		"no answer":        {verifytest.Cut(), true},
+		"redirect": {verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://issuer.example/?again="+secret, http.StatusFound)
+		}), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuer := newIssuer(t)
+			endpoint := issuer.URL(verifytest.Introspection)
+			if tc.fault != nil {
+				issuer.Fail(verifytest.Introspection, tc.fault)
+			}
+			if tc.found {
+				for _, e := range []verifytest.Endpoint{verifytest.OpenIDConfiguration, verifytest.OAuthMetadata} {
+					issuer.SetMetadata(e, map[string]any{"introspection_endpoint": endpoint + "?apikey=" + secret})
+				}
+			}
+			var log logBuffer
+			s := open(t, issuer, func(c *introspect.Config) {
+				if c.URL, c.Logger = endpoint+"?apikey="+secret, log.logger(); tc.found {
+					c.URL = ""
+				}
+			})
+			_, err := s.Introspect(t.Context(), query(issuer.OpaqueToken(nil)))
+			h := s.Health()
+			if said := fmt.Sprintf("%v %+v\n%s", err, h, log.String()); strings.Contains(said, secret) || h.URL != endpoint+"?apikey=xxxxx" || (err != nil) != (tc.fault != nil) {
+				t.Error(said)
+			}
+		})
+	}
+	for _, url := range []string{
+		"https://" + secret + "@a.example/", "https://u:" + secret + "@a.example/", "https://u:" + secret + "/@a.example/",
+		"http://a.example/?k=" + secret, "ftp://a.example/?k=" + secret, "https://a.example:x/?k=" + secret, "https://a.example/#" + secret,
+	} {
+		if err := introspect.New(introspect.Config{Auth: basic(), URL: url}).Bind(issuerURL, nil); err == nil || strings.Contains(err.Error(), secret) {
+			t.Error(err)
+		}
+		if err := introspect.New(introspect.Config{Auth: basic()}).Bind(url, nil); err == nil || strings.Contains(err.Error(), secret) {
+			t.Error(err)
+		}
+	}
+}

@@ -176,7 +176,7 @@ func (s *Source) check(issuer string) error {
 	case s.issuer != "" && s.issuer != issuer:
 		bad.add("Issuer", "is bound to another issuer already: keys belong to one")
 	case c.Issuer != "" && c.Issuer != issuer:
-		bad.add("Issuer", "%q is not the issuer %q that the keys are for", c.Issuer, issuer)
+		bad.add("Issuer", "%q is not the issuer %q that the keys are for", upstream.Redact(c.Issuer), upstream.Redact(issuer))
 	}
 	if c.URL != "" {
 		checkPlace(&bad, "URL", c.URL, issuer, c.InsecureHTTP)

@@ -125,6 +125,7 @@ func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 	for _, c := range []jwks.Config{
 		{URL: "https://" + secret + "@keys.example/"}, {URL: "https://u:" + secret + "@keys.example/"}, {URL: "https://u:" + secret + "/@keys.example/"},
 		{URL: "http://keys.example/?k=" + secret}, {URL: "ftp://keys.example/?k=" + secret}, {URL: "https://keys.example:x/?k=" + secret}, {URL: "https://keys.example/#" + secret},
+		{Issuer: "https://u:" + secret + "@issuer.example"}, {Issuer: "https://issuer.example?k=" + secret},
 	} {
 		if err := jwks.New(c).Bind(issuerURL); err == nil || strings.Contains(err.Error(), secret) {
 			t.Error(err)
