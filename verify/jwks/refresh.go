@@ -241,7 +241,7 @@ func (s *Source) demand(now time.Time, withdrawn bool, logs *logs) (*attempt, er
 		if !p.due(now) {
 			return nil, p.lastErr
 		}
-		p.startDue(now) // the retry that is due anyway
+		p.start(now, false) // the retry that is due anyway
 	case p.spend(now, withdrawn):
 		p.start(now, true)
 	default:
