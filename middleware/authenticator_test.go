@@ -1,9 +1,11 @@
 package middleware_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -186,6 +188,23 @@ func TestAuthenticatorBehindAnother(t *testing.T) {
 	moved.Header.Set("X-Api-Key", token)
 	if _, f := auth.Require().Decide(moved); f == nil || f.Reason != "invalid_credentials" {
 		t.Errorf("a token in the place of a key: %+v", f)
+	}
+}
+
+// A request without any credentials is silent in the log; one that tried is not.
+func TestAuthenticatorInTheLog(t *testing.T) {
+	asked := 0
+	var log bytes.Buffer
+	_, auth := newAuth(t, middleware.Config{Authenticators: []middleware.Authenticator{keyed(&asked)}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	auth.Require().Decide(request(""))
+	if log.Len() > 0 {
+		t.Errorf("%s", &log)
+	}
+	r := request("")
+	r.Header.Set("X-Api-Key", "secret-key")
+	auth.Require().Decide(r)
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "reason=invalid_credentials") || strings.Contains(log.String(), "secret") {
+		t.Errorf("%s", &log)
 	}
 }
 

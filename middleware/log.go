@@ -89,7 +89,7 @@ func (a *Auth) level(f *failure, now time.Time) slog.Level {
 	case reasonCanceled:
 		return slog.LevelDebug
 	case reasonNoCredentials:
-		if f.description == noCredentials.description {
+		if f == noCredentials || f == noneOfAnyKind { // else something is there, in the wrong form
 			return slog.LevelDebug
 		}
 	case reasonCredentialsUnavailable, reasonUserUnavailable, reasonRequirementUnavailable, reasonCheckUnavailable:

@@ -11,11 +11,14 @@ import (
 // functions in this file name the mistake, in fixed sentences: a description and
 // a log line never repeat what was sent.
 
+// noneOfAnyKind is noCredentials where other credentials than tokens will do.
+var noneOfAnyKind = noCredentials.saying("credentials are required")
+
 // nothing is the failure of a request without credentials.
 func (a *Auth) nothing(r *http.Request) *failure {
 	f := noCredentials
 	if len(a.config.Authenticators) > 0 {
-		f = noCredentials.saying("credentials are required")
+		f = noneOfAnyKind
 	}
 	for _, s := range a.config.Credentials {
 		if s.hint == nil {
