@@ -62,6 +62,7 @@ func TestCertificatesInOddForms(t *testing.T) {
 				s := ready(t, f, jwks.Config{Logger: logs.logger()})
 				defer s.Close()
 				wantKeys(t, s, "k")
+				synctest.Wait() // the log comes a moment later
 				h := s.Health()
 				if len(h.Skipped) > 0 || logs.count("level=WARN") > 0 {
 					t.Errorf("skipped %v\n%s", h.Skipped, &logs)
@@ -115,6 +116,7 @@ func TestKeysForOtherUses(t *testing.T) {
 				s := ready(t, f, jwks.Config{Logger: logs.logger()})
 				defer s.Close()
 				wantKeys(t, s, "good")
+				synctest.Wait() // the log comes a moment later
 				h := s.Health()
 				of := map[bool][]verify.SkippedKey{true: h.OtherUse, false: h.Skipped}
 				if len(of[tc.other]) != 1 || of[tc.other][0].ID != "k" || len(of[!tc.other]) != 0 {
