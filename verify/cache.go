@@ -38,12 +38,9 @@ type entry struct {
 	set    *KeySet // that had the key
 	// noKid says that no kid names this key.
 	noKid bool
-	// partial says that the token alone is not enough: its server must say for
-	// whom it is.
-	partial bool
-	times   times
-	asked   atomic.Pointer[judgement] // what introspection made of it last
-	memo    memo                      // of token
+	times times
+	asked atomic.Pointer[judgement] // what introspection made of it last
+	memo  memo                      // of token
 
 	cache  *cache // that has it, if any
 	digest digest

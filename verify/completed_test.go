@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/bearerkit/bearerkit/verify"
@@ -140,6 +141,23 @@ func TestClaimsOfAnswers(t *testing.T) {
 				t.Errorf("%s: decoded %d times", name, n)
 			}
 		}
+	}
+}
+
+// A large answer about an opaque token is not kept a second time in another form:
+// nobody counts what that takes.
+func TestClaimsOfLargeAnswers(t *testing.T) {
+	asked := &remembering{asker: &asker{}}
+	v, _ := build(t, func(c *verify.Config) { c.Introspection = &verify.Introspection{Introspector: asked} })
+	asked.answer = &verify.Answer{Active: true, Claims: answer("x", quote(strings.Repeat("x", 3000))), At: testNow}
+	if n := decodingsOf(func() {
+		for range 3 {
+			if c, err := verify.ClaimsOf[countsDecoding](accept(t, v, opaqueToken)); err != nil || c.Sub != `"user-1"` {
+				t.Errorf("%v, %v", c, err)
+			}
+		}
+	}); n != 3 {
+		t.Errorf("decoded %d times out of 3", n)
 	}
 }
 

@@ -145,8 +145,6 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	switch {
 	case err != nil:
 		return nil, err
-	case a == nil && e.partial:
-		return nil, unavailable(errNoAnswer)
 	case a == nil:
 		return e.token.clone(), nil
 	}

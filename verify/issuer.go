@@ -80,7 +80,7 @@ type issuer struct {
 	isMachine      func(*Token) bool
 	profile        bool    // RFC 9068
 	lateAudience   bool    // a token without "aud" is asked about
-	whenAsked      *issuer // for what a token says itself, where an answer must complete it; nil: it must be complete
+	whenAsked      *issuer // what a token must say itself if every use of it is asked about; nil: all of it
 	keys           KeySource
 	introspection  *Introspection
 	field          string // where it stands in the configuration: "Issuers[1]."

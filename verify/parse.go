@@ -16,7 +16,6 @@ type parsed struct {
 	signature []byte
 	payload   string
 	claims    claims
-	partial   bool // it names no audience or no subject: the server must be asked
 }
 
 // A header is a JOSE header that was checked (RFC 7515 section 4.1).

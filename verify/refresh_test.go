@@ -404,6 +404,7 @@ func TestSignatureChecksAreBounded(t *testing.T) {
 		{"no kid", renamed, nil, forger.bare(), 4, 4},
 		{"no kid, four keys", four, nil, forger.bare(), 5, 5},
 		{"no kid, one key under four kids", published(&signer{"a", "EdDSA", twice.priv}, &signer{"b", "EdDSA", twice.priv}, &signer{"c", "EdDSA", twice.priv}), nil, forger.bare(), 1, 1},
+		{"no kid, a key that got another kid", published(&signer{"b", "EdDSA", twice.priv}).After(published(&signer{"a", "EdDSA", twice.priv})), nil, forger.bare(), 1, 1},
 		{"no kid, five keys", published(fresh("five", 5)...).After(renamed), nil, forger.bare(), 0, 0},
 		{"no kid, and four keys that come just then", four, published(fresh("next", 4)...).After(four), forger.bare(), 9, 5},
 	} {

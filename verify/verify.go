@@ -94,7 +94,7 @@ func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token,
 		default:
 			return nil, err
 		}
-		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid || key.id == "", partial: p.partial}
+		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid || key.id == ""}
 		if e.token, err = p.claims.token(e.issuer, p.payload); err != nil {
 			return nil, err
 		}
@@ -129,7 +129,7 @@ func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
 	if err := t.check(v.now(), v.leeway); err != nil {
 		return nil, t, err
 	}
-	itself := is
+	itself := is // what the token must say itself; an answer may complete it
 	if is.whenAsked != nil {
 		itself = is.whenAsked
 	}
@@ -138,9 +138,6 @@ func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
 	}
 	if err := c.checkIdentity(itself, v.profile); err != nil {
 		return nil, t, err
-	}
-	if itself != is {
-		p.partial = c.sub == "" && !is.allowNoSubject || c.checkAudience(is, p.payload) != nil
 	}
 	if marked && !is.clientAudience && c.isForItsClient(is) {
 		return nil, t, refuseType(c.idToken, p.typ, v.profile)

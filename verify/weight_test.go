@@ -27,7 +27,7 @@ func TestCacheMemory(t *testing.T) {
 	if raceEnabled() {
 		t.Skip("the race detector takes memory of its own")
 	}
-	const room, unit = 400, 2048
+	const room, unit = 200, 2048
 	key := fresh("k", 1)[0]
 	for name, c := range map[string]struct {
 		edits []string
@@ -54,7 +54,7 @@ func TestCacheMemory(t *testing.T) {
 		v, _ := build(t, func(c *verify.Config) {
 			c.Keys, c.CacheSize = &source{set: published(key)}, room
 		})
-		tokens := make([]string, room+100)
+		tokens := make([]string, room+50)
 		for i := range tokens {
 			tokens[i] = key.with(append([]string{"jti", fmt.Sprintf(`"%d"`, i)}, c.edits...)...)
 		}
@@ -67,10 +67,14 @@ func TestCacheMemory(t *testing.T) {
 		}
 		took := heap() - before
 		entries := verify.Cached(v)
-		if entries == 0 || c.fewer != (entries < room*9/10) {
+		least := 1
+		if strings.HasPrefix(name, "decoded") {
+			least = room / 10 // however much the claims grow
+		}
+		if entries < least || c.fewer != (entries < room*9/10) {
 			t.Errorf("%s: %d entries in room for %d", name, entries, room)
 		}
-		if most := room*unit + 64<<10; took > most { // and the cache's own
+		if most := room*unit + 48<<10; took > most { // and the cache's own
 			t.Errorf("%s: %d entries take %d bytes, %d each; %d are promised", name, entries, took, took/max(entries, 1), most)
 		}
 		t.Logf("%-20s %d entries take %d bytes, %d each, %d %%", name, entries, took, took/max(entries, 1), took*100/room/unit)
