@@ -116,11 +116,26 @@ func refuseType(part, typ string, profile bool) error {
 		if !profile {
 			expected += `, or typ "JWT" or none without a claim of another kind of token`
 		}
-		if typ == "" {
-			return expected, "no typ"
-		}
-		return expected, "typ " + quoted(typ, maxQuoted)
+		return expected, shownType(typ)
 	}}
+}
+
+func shownType(typ string) string {
+	if typ == "" {
+		return "no typ"
+	}
+	return "typ " + quoted(typ, maxQuoted)
+}
+
+// refuseIDToken refuses a token that could be an access token of an issuer which
+// allows the marks of ID tokens, but for its audience.
+func refuseIDToken(mark, typ string) error {
+	return &Error{
+		Reason: ErrType, Part: mark, says: "the token looks like an ID token for its own client",
+		facts: func() (string, string) {
+			return "an audience other than the client, or Issuer.AllowClientAudience", shownType(typ)
+		},
+	}
 }
 
 // refuseBound refuses a token that is bound to a key.

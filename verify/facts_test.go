@@ -18,6 +18,7 @@ func TestExpectedAndReceived(t *testing.T) {
 	})
 	profile, _ := build(t, func(c *verify.Config) { c.RFC9068 = true })
 	standIn := buildIssuer(t, func(is *verify.Issuer) { is.AudienceClaim, is.Audience = "client_id", []string{"c-9"} })
+	marks := buildIssuer(t, func(is *verify.Issuer) { is.AllowIDTokenClaims, is.Audience = true, []string{"client-1"} })
 	stranger := &signer{"stranger", "EdDSA", newEd()}
 	for _, c := range []struct {
 		name               string
@@ -51,6 +52,7 @@ func TestExpectedAndReceived(t *testing.T) {
 		{"typ JWT", profile, typedJWT(), verify.ErrType, `typ "at+jwt"`, `typ "jwt"`},
 		{"no typ", profile, untyped(), verify.ErrType, `typ "at+jwt"`, "no typ"},
 		{"a mark", v, untyped("nonce", `"nnnnnnnnnnnnnnn"`), verify.ErrType, `typ "at+jwt", or typ "JWT" or none without a claim of another kind of token`, "no typ"},
+		{"the client's", marks, untyped("nonce", `"n"`, "aud", `"client-1"`), verify.ErrType, "an audience other than the client, or Issuer.AllowClientAudience", "no typ"},
 		{"kid", v, stranger.good(), verify.ErrUnknownKey, `kid "ed255", "eddsa", "es256", "es384", "es512", ... (11); 11 keys, 0 of them without a kid`, ""},
 		{"another claim", v, eddsa.with("sub", `["x"]`), verify.ErrClaim, "", ""},
 		{"client_id", v, eddsa.with("client_id", `1`), verify.ErrClaim, "", ""},

@@ -140,7 +140,7 @@ func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
 		return nil, t, err
 	}
 	if marked && !is.clientAudience && c.isForItsClient(is) {
-		return nil, t, refuseType(c.idToken, p.typ, v.profile)
+		return nil, t, refuseIDToken(c.idToken, p.typ)
 	}
 	if c.cnf != "" {
 		return nil, t, refuseBound(c.cnf)
