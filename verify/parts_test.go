@@ -134,8 +134,6 @@ func TestIntrospectorKeepsItsOpener(t *testing.T) {
 }
 
 func TestClosedPartsAreFaults(t *testing.T) {
-	ended, end := context.WithCancel(t.Context())
-	end()
 	closed := discovered(jwks.Config{})
 	_ = closed.Close()
 	in := introspect.New(introspect.Config{Auth: introspect.Basic("api", "secret")})
@@ -152,7 +150,6 @@ func TestClosedPartsAreFaults(t *testing.T) {
 		at   string
 	}{
 		{"closed", closed, "Issuers[0].Keys"},
-		{"context has ended", discovered(jwks.Config{Context: ended}), "Issuers[0].Keys"},
 		{"closed with a verifier", used, "Issuers[0].Keys"},
 		{"introspector", in, "Issuers[0].Introspection"},
 	} {
@@ -263,11 +260,11 @@ func TestSharedKeys(t *testing.T) {
 	_, err = verify.New(configured(with(testIssuer, keys), with(otherIssuer, &wrapped{keys})))
 	faultsOf(t, err, "Issuers[1].Keys.Issuer")
 	faultsOf(t, configured(with(otherIssuer, keys)).Validate(), "Issuers[0].Keys.Issuer")
-	if h := keys.Health(); h.State == jwks.StateClosed || h.Issuer != testIssuer {
+	if h := keys.Health(); h.State == verify.StateClosed || h.Issuer != testIssuer {
 		t.Errorf("%+v", h)
 	}
 	_ = a.Close()
-	if h := keys.Health(); h.State != jwks.StateClosed {
+	if h := keys.Health(); h.State != verify.StateClosed {
 		t.Errorf("%+v", h)
 	}
 	refuse(t, b, eddsa.good(), verify.ErrUnavailable)

@@ -158,17 +158,17 @@ func TestPoison(t *testing.T) {
 				good() // each has its keys now
 			}
 			issuer.Fail(verifytest.JWKS, fault)
-			eventually(t, "failing", func() bool { good(); return source.Health().State == jwks.StateFailing })
+			eventually(t, "failing", func() bool { good(); return source.Health().State == verify.StateFailing })
 			h := source.Health()
-			if !h.Ready || h.LastError == nil || h.Keys != 1 {
+			if !h.Ready || h.LastError == nil || detailOf(source).Keys != 1 {
 				t.Errorf("health %+v", h)
 			}
-			failures := h.Counters.Failures
+			failures := detailOf(source).Counters.Failures
 			if name != "hangs" && name != "a byte a second" {
-				eventually(t, "another try", func() bool { good(); return source.Health().Counters.Failures > failures })
+				eventually(t, "another try", func() bool { good(); return detailOf(source).Counters.Failures > failures })
 			}
 			issuer.Heal()
-			eventually(t, "ready again", func() bool { good(); return source.Health().State == jwks.StateReady })
+			eventually(t, "ready again", func() bool { good(); return source.Health().State == verify.StateReady })
 			// The line is written a moment after the state has changed.
 			eventually(t, "the log says so", func() bool { return strings.Contains(log.String(), "refreshed again") })
 			text := log.String()
@@ -180,6 +180,8 @@ func TestPoison(t *testing.T) {
 		})
 	}
 }
+
+func detailOf(s *jwks.Source) jwks.Detail { return s.Health().Detail.(jwks.Detail) }
 
 // TestPoisonIsBounded: an answer without end costs a few times the bound of 1
 // MiB, all that a growing buffer leaves behind counted; what is alive at a time
@@ -204,8 +206,8 @@ func poisonIsBounded(t *testing.T, issuer *verifytest.Server, c jwks.Config) {
 	issuer.Fail(verifytest.JWKS, verifytest.Answer(endless))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	n := source.Health().Counters.Failures
-	eventually(t, "three failures", func() bool { return source.Health().Counters.Failures >= n+3 })
+	n := detailOf(source).Counters.Failures
+	eventually(t, "three failures", func() bool { return detailOf(source).Counters.Failures >= n+3 })
 	runtime.ReadMemStats(&after)
 	// TotalAlloc counts the server's side and this loop's too.
 	if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 3*6 {
@@ -244,7 +246,7 @@ func TestSnapshot(t *testing.T) {
 		if _, err := v.Verify(context.Background(), tok); err != nil {
 			t.Errorf("during the outage: %v", err)
 		}
-		if h := source.Health(); !h.Ready || !h.FromSnapshot {
+		if h := source.Health(); !h.Ready || !detailOf(source).FromSnapshot {
 			t.Errorf("health %+v", h)
 		}
 	})
@@ -293,7 +295,7 @@ func TestSnapshot(t *testing.T) {
 			if _, err := v.Verify(context.Background(), tok); !errors.Is(err, verify.ErrUnavailable) {
 				t.Errorf("verified with a snapshot that is refused: %v", err)
 			}
-			if h := source.Health(); h.Ready || h.Snapshot == nil || !strings.Contains(log.String(), "snapshot") {
+			if h := source.Health(); h.Ready || detailOf(source).Snapshot == nil || !strings.Contains(log.String(), "snapshot") {
 				t.Errorf("health %+v, log %s", h, log)
 			}
 		})

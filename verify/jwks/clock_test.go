@@ -46,7 +46,7 @@ func TestMachineSleeps(t *testing.T) {
 		if _, err := s.KeySet(); err == nil || !strings.Contains(err.Error(), "too old") {
 			t.Errorf("a key set of three days ago serves: %v", err)
 		}
-		if h := s.Health(); h.Ready || h.Age < 72*time.Hour {
+		if h := healthOf(s); h.Ready || h.Age < 72*time.Hour {
 			t.Errorf("health: %+v", h)
 		}
 		if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err != nil || !has("b")(set) {
@@ -88,7 +88,7 @@ func TestMachineSleeps(t *testing.T) {
 				t.Error("a key set of three days ago serves")
 			}
 			time.Sleep(time.Minute)
-			if h := s.Health(); h.State != jwks.StateStale || h.Ready {
+			if h := healthOf(s); h.State != verify.StateStale || h.Ready {
 				t.Errorf("health: %+v", h)
 			}
 			f.set(hourly("b"))
@@ -108,7 +108,7 @@ func TestClockSetBack(t *testing.T) {
 				f := &fakeIssuer{handler: good}
 				s, m := sleeping(t, f, jwks.Config{MaxStale: time.Hour})
 				defer s.Close()
-				confirmed := s.Health().Age
+				confirmed := healthOf(s).Age
 				m.Sleep(-72 * time.Hour)
 				if down {
 					f.set(status(500))

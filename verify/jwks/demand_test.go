@@ -95,14 +95,14 @@ func TestEdgesOfMaxStale(t *testing.T) {
 		f.set(status(500))
 		time.Sleep(10*time.Minute - time.Nanosecond)
 		wantKeys(t, s, "a")
-		if h := s.Health(); !h.Ready || h.Age != 10*time.Minute-time.Nanosecond {
+		if h := healthOf(s); !h.Ready || h.Age != 10*time.Minute-time.Nanosecond {
 			t.Errorf("health: %+v", h)
 		}
 		time.Sleep(time.Nanosecond)
 		if _, err := s.KeySet(); err == nil || !strings.Contains(err.Error(), "too old") {
 			t.Errorf("one that is as old as MaxStale serves: %v", err)
 		}
-		if h := s.Health(); h.Ready {
+		if h := healthOf(s); h.Ready {
 			t.Errorf("health: %+v", h)
 		}
 	})
@@ -153,22 +153,22 @@ func TestSpentBudgetIsTold(t *testing.T) {
 		for range 5 {
 			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing, Withdrawn: true})
 		}
-		if h := s.Health(); !h.SpentUntil.IsZero() {
+		if h := healthOf(s); !h.SpentUntil.IsZero() {
 			t.Errorf("health: %+v", h)
 		}
 		warnings(0)
 		flood(time.Second)
 		warnings(1)
-		h := s.Health()
+		h := healthOf(s)
 		if d := time.Until(h.SpentUntil); d < 8*time.Second || d > 10*time.Second {
 			t.Errorf("spent for %v", d)
 		}
 		time.Sleep(time.Until(h.SpentUntil) - 1)
-		if s.Health().SpentUntil.IsZero() {
+		if healthOf(s).SpentUntil.IsZero() {
 			t.Error("not spent any longer, too soon")
 		}
 		time.Sleep(1)
-		if h := s.Health(); !h.SpentUntil.IsZero() {
+		if h := healthOf(s); !h.SpentUntil.IsZero() {
 			t.Errorf("health: %+v", h)
 		}
 		f.requests()

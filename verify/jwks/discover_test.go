@@ -144,7 +144,7 @@ func TestDiscovery(t *testing.T) {
 				s, _ := discovering(t, tc.h, nil)
 				defer s.Close()
 				time.Sleep(10 * time.Second)
-				h := s.Health()
+				h := healthOf(s)
 				if h.Ready != tc.ok || tc.ok != (h.LastError == nil) || tc.ok && h.URL != keysURL {
 					t.Errorf("health: %+v", h)
 				}
@@ -198,7 +198,7 @@ func TestMovedKeySet(t *testing.T) {
 				time.Sleep(tc.within)
 				synctest.Wait()
 				wantKeys(t, s, "b")
-				if h := s.Health(); h.URL != elsewhere || h.State != jwks.StateReady {
+				if h := healthOf(s); h.URL != elsewhere || h.State != verify.StateReady {
 					t.Errorf("health: %+v", h)
 				}
 			})
@@ -229,12 +229,12 @@ func TestMetadataTurnsBad(t *testing.T) {
 					"https://evil.example/.well-known/openid-configuration", metadata("https://evil.example/")))
 				time.Sleep(time.Hour)
 				wantKeys(t, s, "b")
-				if h := s.Health(); h.State != jwks.StateReady || h.LastError == nil || !strings.Contains(h.LastError.Error(), "metadata") {
+				if h := healthOf(s); h.State != verify.StateReady || h.LastError == nil || !strings.Contains(h.LastError.Error(), "metadata") {
 					t.Errorf("health: %+v", h)
 				}
 				f.set(routes(openIDURL, metadata(keysURL), keysURL, serving(document(newKey("c")))))
 				time.Sleep(10 * time.Minute)
-				if h := s.Health(); h.LastError != nil {
+				if h := healthOf(s); h.LastError != nil {
 					t.Errorf("health: %+v", h)
 				}
 				if logs.count("level=WARN") != 1 || logs.count("can be used again") != 1 {

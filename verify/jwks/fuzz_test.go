@@ -469,7 +469,7 @@ func FuzzMetadata(f *testing.F) {
 			t.Fatal(err)
 		}
 		_, _ = s.KeySet()
-		for s.Health().State == jwks.StateStarting {
+		for healthOf(s).State == verify.StateStarting {
 			time.Sleep(10 * time.Microsecond) // the refresher is at it
 		}
 		set, notReady := s.KeySet()
@@ -664,7 +664,7 @@ func FuzzSnapshot(f *testing.F) {
 		}
 		before := time.Now()
 		set, err := s.KeySet()
-		h := s.Health()
+		h := healthOf(s)
 		after := time.Now()
 		_ = s.Close()
 

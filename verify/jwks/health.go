@@ -1,75 +1,52 @@
 package jwks
 
 import (
-	"context"
 	"crypto"
 	"log/slog"
 	"slices"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/part"
 	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// A State is what a source is up to.
-type State string
+// Detail is the Detail of a source's [verify.Health].
+type Detail struct {
+	URL string // of the key set, without the values of its query; empty until it has been discovered
 
-// The states of a source.
-const (
-	// StateStarting is before the first fetch has ended.
-	StateStarting State = "starting"
-	// StateReady is after a good answer.
-	StateReady State = "ready"
-	// StateFailing is after an answer that was not good, or none. The last
-	// good set serves meanwhile, if there is one.
-	StateFailing State = "failing"
-	// StateStale is when the last good set has become too old to serve.
-	StateStale State = "stale"
-	// StateClosed is after Close.
-	StateClosed State = "closed"
-)
-
-// Health is what an operator wants to know about a source.
-type Health struct {
-	Issuer string
-	URL    string // of the key set, without the values of a query; empty until it has been discovered
-	State  State
-	Since  time.Time // when the source got into State
-	Ready  bool      // there is a key set that may be used now
-
-	Confirmed    time.Time           // when the issuer confirmed the set at hand; zero if there is none
-	Age          time.Duration       // since Confirmed
-	Expires      time.Time           // when the set at hand becomes too old to serve, if it is not confirmed again
-	FromSnapshot bool                // the set at hand is from the snapshot; the issuer has not confirmed it yet
-	KeyIDs       []string            // the IDs in the set at hand, sorted
-	Keys         int                 // the number of keys in it, those without an ID included
-	Skipped      []verify.SkippedKey // keys of the issuer that cannot be used: tokens by them are refused
-	OtherUse     []verify.SkippedKey // keys of the issuer that are not for signatures, for encryption say
-	Noted        []verify.SkippedKey // keys in the set whose certificate (x5c) cannot be read; it would say nothing more
+	Confirmed    time.Time           // when the issuer last confirmed the set in use; zero if there is none
+	Age          time.Duration       // time since Confirmed
+	Expires      time.Time           // when the set in use becomes too old, unless it is confirmed again
+	FromSnapshot bool                // the set in use is from the snapshot, and the issuer has not confirmed it yet
+	KeyIDs       []string            // the IDs in the set in use, sorted
+	Keys         int                 // the number of keys in it, including those without an ID
+	Skipped      []verify.SkippedKey // keys of the issuer that cannot be used: tokens signed with them are refused
+	OtherUse     []verify.SkippedKey // keys of the issuer that are not for signatures, such as encryption keys
+	Noted        []verify.SkippedKey // keys in use whose certificate (x5c) cannot be read
 
 	LastAttempt time.Time // when the last fetch ended
-	LastAnswer  string    // what came back: status, content type, size, or that nothing did
-	LastError   error     // what was wrong with the last attempt, the metadata included; nil if nothing was
+	LastAnswer  string    // what the issuer answered (status, content type, size), or that it did not
 	Snapshot    error     // what is wrong with the snapshot file; nil if nothing is
 	NextRefresh time.Time // when the next fetch is due; zero while one is under way
-	SpentUntil  time.Time // until then no token with an unknown key causes a fetch, and those of a new key are refused; zero if there is no such time
+	SpentUntil  time.Time // until then unknown keys cause no fetch, so tokens signed with a new key are refused; zero if they do
 	Counters    Counters
 }
 
-// Counters count since the source started.
+// Counters count since the source was started.
 type Counters struct {
-	Fetches     uint64 // attempts to get the key set, whatever came of them
+	Fetches     uint64 // attempts to get the key set
 	Failures    uint64 // attempts that brought no usable set
 	NotModified uint64 // attempts that the issuer answered with 304
-	Changes     uint64 // attempts that brought another set than the one before
-	Demands     uint64 // times a request wanted a fetch that was not under way
+	Changes     uint64 // attempts that brought a different set
+	Demands     uint64 // times a request needed a fetch and none was under way
 	Declined    uint64 // times it got none because the budget was spent
 }
 
-// report is the part of Health that is kept; the source's lock guards it.
+// A report is what the source remembers for its Health. The source's lock guards
+// it.
 type report struct {
-	state        State
-	since        time.Time
+	status       part.Status
 	url          string
 	skipped      []verify.SkippedKey
 	otherUse     []verify.SkippedKey
@@ -82,152 +59,151 @@ type report struct {
 	counters     Counters
 }
 
-// to changes the state, and says whether it has changed.
-func (r *report) to(state State, now time.Time) bool {
-	if r.state == state {
-		return false
-	}
-	r.state, r.since = state, now
-	return true
-}
-
-// Health returns how the source is doing. A source that has not started yet,
-// because nobody asked it for keys, is not ready and has no state.
-func (s *Source) Health() Health {
+// Health returns the condition of the source; its Detail is a [Detail]. LastError
+// may be about the metadata although a key set was read.
+func (s *Source) Health() verify.Health {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, p := &s.report, &s.plan
-	h := Health{
-		Issuer:       s.issuer,
+	d := Detail{
 		URL:          r.url,
-		State:        r.state,
-		Since:        r.since,
 		FromSnapshot: r.fromSnapshot,
 		Skipped:      slices.Clone(r.skipped),
 		OtherUse:     slices.Clone(r.otherUse),
 		Noted:        slices.Clone(r.noted),
 		LastAttempt:  r.lastAttempt,
 		LastAnswer:   r.lastAnswer,
-		LastError:    p.lastErr,
 		Snapshot:     r.snapshotErr,
+		SpentUntil:   p.spentUntil(now),
 		Counters:     r.counters,
 	}
-	if h.URL == "" {
-		h.URL = s.config.URL
+	if d.URL == "" {
+		d.URL = s.config.URL
 	}
-	h.URL = upstream.Redact(h.URL)
+	d.URL = upstream.Redact(d.URL)
+	if p.fetching == nil && !s.closed {
+		d.NextRefresh = p.next
+	}
+	h := verify.Health{Part: "keys", Issuer: s.issuer, State: r.status.State(), Since: r.status.Since(), LastError: p.lastErr}
 	if h.LastError == nil {
 		h.LastError = r.metadataErr
 	}
-	if p.fetching == nil && !s.closed {
-		h.NextRefresh = p.next
-	}
-	h.SpentUntil = p.spentUntil(now)
 	if v := s.view.Load(); v != nil {
 		_, err := v.keySet(now)
 		h.Ready = err == nil
 		if v.set != nil {
-			h.Confirmed, h.Age, h.Expires = v.fetched, upstream.Since(v.fetched, now), v.until
-			h.KeyIDs, h.Keys = v.set.IDs(), v.set.Len()
+			d.Confirmed, d.Age, d.Expires = v.fetched, upstream.Since(v.fetched, now), v.until
+			d.KeyIDs, d.Keys = v.set.IDs(), v.set.Len()
 		}
 	}
+	h.Detail = d
 	return h
 }
 
-// noteFailure takes down a failed attempt; v is what serves meanwhile.
-func (s *Source) noteFailure(v *view, now time.Time, err error, logs *logs) {
+// write writes log records; no lock may be held.
+func (s *Source) write(logs part.Log) {
+	logs.Write(s.config.Logger, "jwks", slog.String("issuer", s.issuer))
+}
+
+// noteFailure records a failed attempt; v is what requests see meanwhile.
+func (s *Source) noteFailure(v *view, now time.Time, err error, logs *part.Log) {
 	r := &s.report
 	r.counters.Failures++
 	switch {
 	case v.set == nil:
-		if r.to(StateFailing, now) {
-			logs.add(slog.LevelError, "no key set could be read: tokens cannot be verified until one can",
+		if r.status.Set(verify.StateFailing, now) {
+			logs.Add(slog.LevelError, "cannot read the key set; no token can be verified until it can be read",
 				"error", err, "last_answer", s.fetcher.lastAnswer)
 		}
 	case upstream.Reached(v.until, now):
 		s.becomeStale(v, now, logs)
 	default:
-		if r.to(StateFailing, now) {
-			logs.add(slog.LevelWarn, "key set cannot be refreshed; the last good one serves",
-				"error", err, "last_answer", s.fetcher.lastAnswer, "age", upstream.Since(v.fetched, now).Round(time.Second), "serves_until", v.until, keyIDs("keys", v.set.IDs()))
+		if r.status.Set(verify.StateFailing, now) {
+			logs.Add(slog.LevelWarn, "cannot refresh the key set; the last good one stays in use",
+				"error", err, "last_answer", s.fetcher.lastAnswer, "age", upstream.Since(v.fetched, now).Round(time.Second), "usable_until", v.until, keyIDs("keys", v.set.IDs()))
 		}
 	}
 }
 
-// becomeStale takes down that the set at hand has become too old.
-func (s *Source) becomeStale(v *view, now time.Time, logs *logs) {
-	if s.report.to(StateStale, now) {
-		logs.add(slog.LevelError, "last good key set is too old: tokens cannot be verified until a new one can be read",
+// becomeStale records that the set in use has become too old.
+func (s *Source) becomeStale(v *view, now time.Time, logs *part.Log) {
+	if s.report.status.Set(verify.StateStale, now) {
+		logs.Add(slog.LevelError, "the last good key set is too old; no token can be verified until a new one can be read",
 			"confirmed", v.fetched, "max_stale", s.config.MaxStale, "error", v.err)
 	}
 	s.plan.earliest = time.Time{} // as in hasFailed
 	s.plan.hasten(now, emptyBackoff)
 }
 
-// noteSuccess takes down a good answer; v is what served before.
-func (s *Source) noteSuccess(v *view, now time.Time, out *outcome, logs *logs) {
-	r := &s.report
+// noteSuccess records a good answer; v is what requests saw before.
+func (s *Source) noteSuccess(v *view, now time.Time, out *outcome, logs *part.Log) {
+	r, d := &s.report, out.document
+	url := upstream.Redact(out.url)
 	if out.notModified {
 		r.counters.NotModified++
 	}
 	r.fromSnapshot = false
-	before, since := r.state, r.since
-	if r.to(StateReady, now) {
-		switch before {
-		case StateStarting:
-			logs.add(slog.LevelInfo, "key set ready", "url", upstream.Redact(out.url), keyIDs("keys", out.set.IDs()), withoutID(out.document.keys))
-		default:
-			logs.add(slog.LevelInfo, "key set refreshed again", "url", upstream.Redact(out.url), "after", now.Sub(since).Round(time.Millisecond), keyIDs("keys", out.set.IDs()), withoutID(out.document.keys))
+	before, since := r.status.State(), r.status.Since()
+	if r.status.Set(verify.StateReady, now) {
+		if before == verify.StateStarting {
+			logs.Add(slog.LevelInfo, "key set ready", "url", url, keyIDs("keys", out.set.IDs()), withoutID(d.keys))
+		} else {
+			logs.Add(slog.LevelInfo, "key set refreshed again", "url", url, "after", now.Sub(since).Round(time.Millisecond), keyIDs("keys", out.set.IDs()), withoutID(d.keys))
 		}
 	}
 	if v.set != nil && v.set != out.set {
 		r.counters.Changes++
 		was, is := v.set.IDs(), out.set.IDs()
-		logs.add(slog.LevelInfo, "key set changed", keyIDs("added", without(is, was)), keyIDs("removed", without(was, is)),
-			keyIDs("replaced", replaced(out.document.keys, v.keys)), keyIDs("keys", is), withoutID(out.document.keys))
+		logs.Add(slog.LevelInfo, "key set changed", keyIDs("added", without(is, was)), keyIDs("removed", without(was, is)),
+			keyIDs("replaced", replaced(d.keys, v.keys)), keyIDs("keys", is), withoutID(d.keys))
 	}
-	tell := func(last *[]verify.SkippedKey, now []verify.SkippedKey, level slog.Level, what, name string) {
-		if slices.Equal(*last, now) {
-			return
-		}
-		*last = now
-		if n := len(now); n > 0 {
-			texts := make([]string, n)
-			for i, k := range now {
-				texts[i] = k.String()
-			}
-			logs.add(level, what, "count", n, keyIDs(name, texts))
-		}
+	if !slices.Equal(r.skipped, d.skipped) {
+		r.skipped = d.skipped
+		logKeys(logs, slog.LevelWarn, "some keys of the set cannot be used", "skipped", d.skipped)
 	}
-	d := out.document
-	tell(&r.skipped, d.skipped, slog.LevelWarn, "keys of the set cannot be used and were skipped", "skipped")
-	tell(&r.noted, d.noted, slog.LevelInfo, "certificates of keys cannot be read; the keys are used all the same", "noted")
+	if !slices.Equal(r.noted, d.noted) {
+		r.noted = d.noted
+		logKeys(logs, slog.LevelInfo, "some keys have a certificate that cannot be read; the keys are used", "noted", d.noted)
+	}
 	r.otherUse = d.otherUse
 	if had := r.metadataErr != nil; had != (out.metadataErr != nil) {
 		if had {
-			logs.add(slog.LevelInfo, "metadata can be used again", "url", upstream.Redact(out.url))
+			logs.Add(slog.LevelInfo, "metadata can be used again", "url", url)
 		} else {
-			logs.add(slog.LevelWarn, "metadata cannot be used; the key set is read where it was", "url", upstream.Redact(out.url), "error", out.metadataErr)
+			logs.Add(slog.LevelWarn, "metadata cannot be used; the key set is read from its last known URL", "url", url, "error", out.metadataErr)
 		}
 	}
 	r.metadataErr = out.metadataErr
 }
 
-// noteSnapshot takes down what is wrong with the snapshot, if anything is.
-func (s *Source) noteSnapshot(err error, logs *logs) {
+// noteSnapshot records what is wrong with the snapshot; nil if nothing is. It logs
+// the same fault once.
+func (s *Source) noteSnapshot(err error, logs *part.Log) {
 	if r := &s.report; err == nil || r.snapshotErr == nil || err.Error() != r.snapshotErr.Error() {
 		r.snapshotErr = err
 		if err != nil {
-			logs.add(slog.LevelWarn, "snapshot of the key set", "file", s.config.Snapshot, "error", err)
+			logs.Add(slog.LevelWarn, "snapshot of the key set", "file", s.config.Snapshot, "error", err)
 		}
 	}
 }
 
-// replaced returns the IDs under which two sets have other keys, or the same for
-// another algorithm.
+// logKeys logs keys with the reason given for each, if there are any.
+func logKeys(logs *part.Log, level slog.Level, msg, name string, keys []verify.SkippedKey) {
+	if len(keys) == 0 {
+		return
+	}
+	texts := make([]string, len(keys))
+	for i, k := range keys {
+		texts[i] = k.String()
+	}
+	logs.Add(level, msg, "count", len(keys), keyIDs(name, texts))
+}
+
+// replaced returns the IDs under which two sets have different keys, or the same
+// key for different algorithms.
 func replaced(is, was []verify.Key) (ids []string) {
-	// among has k's equal among the keys of its ID.
+	// among reports whether keys has k's ID, and k itself under that ID.
 	among := func(keys []verify.Key, k verify.Key) (found, equal bool) {
 		p, _ := k.Public.(interface{ Equal(crypto.PublicKey) bool })
 		for _, o := range keys {
@@ -252,8 +228,8 @@ func replaced(is, was []verify.Key) (ids []string) {
 	return ids
 }
 
-// withoutID says how many keys have no ID, if any: nothing else in a list of IDs
-// shows them.
+// withoutID returns how many keys have no ID, which a list of IDs does not show; an
+// empty attribute if there are none.
 func withoutID(keys []verify.Key) slog.Attr {
 	n := 0
 	for _, k := range keys {
@@ -267,13 +243,13 @@ func withoutID(keys []verify.Key) slog.Attr {
 	return slog.Int("without_id", n)
 }
 
-// without returns what is in a and not in b.
+// without returns the elements of a that are not in b.
 func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
 }
 
-// keyIDs makes a list fit for a log line: the issuer writes these, and a
-// thousand of them are legal.
+// keyIDs makes a list fit for a log line: the issuer chooses the texts, and up to a
+// thousand are allowed.
 func keyIDs(name string, ids []string) slog.Attr {
 	const most = 20
 	var list []string
@@ -285,31 +261,4 @@ func keyIDs(name string, ids []string) slog.Attr {
 		list = append(list, upstream.Printable(id, 100))
 	}
 	return slog.Any(name, list)
-}
-
-// logs are the records of one change, written when no lock is held: how long a
-// handler takes is not ours to know.
-type logs []slog.Record
-
-func (l *logs) add(level slog.Level, msg string, args ...any) {
-	r := slog.NewRecord(time.Now(), level, "jwks: "+msg, 0)
-	r.Add(args...)
-	*l = append(*l, r)
-}
-
-func (l logs) write(s *Source) {
-	if len(l) == 0 {
-		return
-	}
-	logger := s.config.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
-	h := logger.Handler()
-	for _, r := range l {
-		if h.Enabled(context.Background(), r.Level) {
-			r.AddAttrs(slog.String("issuer", s.issuer))
-			_ = h.Handle(context.Background(), r)
-		}
-	}
 }

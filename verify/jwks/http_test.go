@@ -27,7 +27,7 @@ func TestControlCharactersOfStrangers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := ready(t, &fakeIssuer{handler: serving(document(newKey("a")), "Content-Type", c.header)}, jwks.Config{})
 				defer s.Close()
-				if got := s.Health().LastAnswer; !strings.Contains(got, ", "+c.want+", ") {
+				if got := healthOf(s).LastAnswer; !strings.Contains(got, ", "+c.want+", ") {
 					t.Errorf("%q, want %q in it", got, c.want)
 				}
 			})

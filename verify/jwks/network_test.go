@@ -53,7 +53,7 @@ func TestSilentConnection(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := s.Health().Counters.Failures; n != 1 {
+	if n := healthOf(s).Counters.Failures; n != 1 {
 		t.Errorf("%d calls were lost", n)
 	}
 }
@@ -82,8 +82,8 @@ func TestDeadAddressAndNameServer(t *testing.T) {
 	if set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err != nil || !has("a")(set) {
 		t.Error(err)
 	}
-	if dead.Questions() == 0 || s.Health().Counters.Failures != 0 {
-		t.Errorf("%d questions to the dead name server, %+v", dead.Questions(), s.Health())
+	if dead.Questions() == 0 || healthOf(s).Counters.Failures != 0 {
+		t.Errorf("%d questions to the dead name server, %+v", dead.Questions(), healthOf(s))
 	}
 }
 

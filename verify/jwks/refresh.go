@@ -7,15 +7,14 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/part"
 	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// run is the refresher: the one goroutine that asks the issuer, until the
-// source is closed.
+// run is the refresher: the only goroutine that calls the issuer. It ends with
+// Close.
 func (s *Source) run() {
-	stop := context.AfterFunc(s.ctx, func() { s.Close() })
-	defer stop()
 	defer s.fetcher.client.CloseIdle() // a connection may have become idle after Close
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -34,18 +33,18 @@ func (s *Source) run() {
 		case <-s.ctx.Done():
 		}
 	}
-	// Whoever awaits a fetch sees that the source has ended by itself.
+	// Waiting requests also select on s.ctx, so nothing has to be closed here.
 }
 
-// due returns the fetch to make now, or how long there is nothing to do.
+// due returns the fetch to make now, or how long to wait for the next one.
 func (s *Source) due() (*attempt, time.Duration) {
-	var logs logs
-	defer func() { logs.write(s) }()
+	var logs part.Log
+	defer func() { s.write(logs) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	v := s.view.Load()
-	if v.set != nil && s.report.state != StateStale && upstream.Reached(v.until, now) {
+	if v.set != nil && s.report.status.State() != verify.StateStale && upstream.Reached(v.until, now) {
 		s.becomeStale(v, now, &logs)
 	}
 	if s.plan.due(now) {
@@ -63,11 +62,11 @@ func (s *Source) due() (*attempt, time.Duration) {
 	return nil, at.Sub(now)
 }
 
-// finish records how a fetch ended, plans the next and lets those go who await
-// this one.
+// finish records how a fetch ended, plans the next one and releases the requests
+// that wait for this one.
 func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 	s.mu.Lock()
-	var logs logs
+	var logs part.Log
 	now := s.now()
 	v := s.view.Load()
 	p := &s.plan
@@ -91,7 +90,7 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 		s.noteFailure(v, now, err, &logs)
 	default:
 		if v.set != nil && v.set.Equal(out.set) {
-			out.set = v.set // the same set, for those who remember it
+			out.set = v.set // the same pointer: verified tokens stay in the cache
 		} else {
 			out.set = out.set.After(v.set)
 		}
@@ -104,34 +103,34 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 	a.err = err
 	s.mu.Unlock()
 	close(a.done)
-	logs.write(s)
+	s.write(logs)
 	if out != nil && s.config.Snapshot != "" {
 		s.saveSnapshot(out, out.asked)
 	}
 }
 
-// errNotYet is returned when a fetch takes longer than a request should wait.
+// errNotYet says that a fetch takes longer than a request may wait.
 var errNotYet = errors.New("jwks: the issuer has not answered yet")
 
-// Refresh returns a newer key set if the issuer has one that meets the demand, as
-// far as it can be asked: see the package's documentation. The error says that
-// there is no usable set, or that the issuer could not be asked.
+// Refresh returns the newest key set, after asking the issuer for one that meets
+// the demand if it may be asked: see the package documentation. The error says
+// that there is no usable set, or that the issuer could not be asked.
 func (s *Source) Refresh(ctx context.Context, d verify.Demand) (*verify.KeySet, error) {
-	good := d.Satisfied
-	if good == nil {
-		good = func(*verify.KeySet) bool { return false }
+	satisfied := d.Satisfied
+	if satisfied == nil {
+		satisfied = func(*verify.KeySet) bool { return false }
 	}
 	set, err := s.KeySet()
-	if err == nil && good(set) {
+	if err == nil && satisfied(set) {
 		return set, nil
 	}
 	if s.view.Load() == nil {
-		return nil, err // it could not be started
+		return nil, err // not bound
 	}
 	arrived := s.now()
 	a, patience, err := s.join(arrived, d.Withdrawn)
 	if a == nil {
-		return s.settle(good, err)
+		return s.settle(satisfied, err)
 	}
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
@@ -139,62 +138,64 @@ func (s *Source) Refresh(ctx context.Context, d verify.Demand) (*verify.KeySet, 
 		select {
 		case <-a.done:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("jwks: gave up awaiting the key set: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("jwks: gave up waiting for the key set: %w", context.Cause(ctx))
 		case <-limit.C:
-			return s.settle(good, errNotYet)
+			return s.settle(satisfied, errNotYet)
 		case <-s.ctx.Done():
 			return nil, errClosed
 		}
 		set, err := s.KeySet()
 		switch {
-		case err == nil && good(set):
+		case err == nil && satisfied(set):
 			return set, nil
 		case a.err != nil:
 			return nil, a.err
 		case err != nil || !a.begun.Before(arrived):
 			return set, err
 		}
-		// The fetch began before the request came, so it may have missed
-		// what the request is about. One that begins now cannot.
-		if a, err = s.ask(d.Withdrawn); a == nil {
-			return s.settle(good, err)
+		// The fetch began before this request arrived, so the issuer may
+		// have published the key since. A second fetch cannot miss it.
+		if a, err = s.demandAgain(d.Withdrawn); a == nil {
+			return s.settle(satisfied, err)
 		}
 	}
 }
 
-// settle is the answer for a request that has nothing to wait for, or no longer.
-func (s *Source) settle(good func(*verify.KeySet) bool, cause error) (*verify.KeySet, error) {
+// settle returns what a request gets that does not wait, or no longer: the set in
+// use, unless it does not satisfy the request and cause says why no other one can
+// be had.
+func (s *Source) settle(satisfied func(*verify.KeySet) bool, cause error) (*verify.KeySet, error) {
 	set, err := s.KeySet()
-	if err == nil && cause != nil && !good(set) {
+	if err == nil && cause != nil && !satisfied(set) {
 		return nil, cause
 	}
 	return set, err
 }
 
-// join returns the attempt that a request may await, and for how long at most.
-// Without one, the error says why the issuer cannot be asked; without either,
-// the set at hand is all there is.
+// join returns the attempt that a request may wait for, and for how long. If there
+// is none, the error says why the issuer cannot be asked; if there is no error
+// either, the set in use is the answer.
 func (s *Source) join(now time.Time, withdrawn bool) (*attempt, time.Duration, error) {
-	var logs logs
-	defer func() { logs.write(s) }()
+	var logs part.Log
+	defer func() { s.write(logs) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.plan
 	patience := s.fetcher.client.Timeout()
 	if p.due(now) && !s.closed {
-		p.startDue(now) // before the refresher itself gets to it
+		p.startDue(now) // the refresher has not got to it yet
 		s.poke()
 	}
 	if p.failures > 0 && !p.overdue(now, patience) {
 		if _, err := s.view.Load().keySet(now); err != nil {
 			// Every request needs a set. None waits while the issuer
-			// fails: they would only pile up.
+			// fails, or they would pile up.
 			return nil, 0, err
 		}
 		patience = min(patience, failingPatience)
 	} else if p.failures > 0 {
-		// The process has not run for a while, so nobody knows how the
-		// issuer is. Some may find out.
+		// The process did not run for a while, so the issuer may be back.
+		// A limited number of requests wait to find out.
 		if p.fetching.waiting == maxWaiting {
 			return nil, 0, p.lastErr
 		}
@@ -207,18 +208,18 @@ func (s *Source) join(now time.Time, withdrawn bool) (*attempt, time.Duration, e
 	return a, patience, err
 }
 
-// failingPatience bounds how long a request waits for the next try after one
-// that has failed.
+// failingPatience limits how long a request waits for the attempt after a failed
+// one.
 const failingPatience = time.Second
 
-// maxWaiting bounds how many requests wait for the first fetch after a while in
-// which the process did not run.
+// maxWaiting limits how many requests wait for the first fetch after a time in which
+// the process did not run.
 const maxWaiting = 64
 
-// ask is join for a request that has waited already.
-func (s *Source) ask(withdrawn bool) (*attempt, error) {
-	var logs logs
-	defer func() { logs.write(s) }()
+// demandAgain is join for a request that has already waited for one attempt.
+func (s *Source) demandAgain(withdrawn bool) (*attempt, error) {
+	var logs part.Log
+	defer func() { s.write(logs) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := &s.plan; p.fetching != nil && !s.closed {
@@ -227,8 +228,8 @@ func (s *Source) ask(withdrawn bool) (*attempt, error) {
 	return s.demand(s.now(), withdrawn, &logs)
 }
 
-// demand starts a fetch because a request needs one, if it may.
-func (s *Source) demand(now time.Time, withdrawn bool, logs *logs) (*attempt, error) {
+// demand starts a fetch for a request, if the plan and the budget allow it.
+func (s *Source) demand(now time.Time, withdrawn bool, logs *part.Log) (*attempt, error) {
 	p := &s.plan
 	s.report.counters.Demands++
 	switch {
@@ -241,14 +242,14 @@ func (s *Source) demand(now time.Time, withdrawn bool, logs *logs) (*attempt, er
 		if !p.due(now) {
 			return nil, p.lastErr
 		}
-		p.start(now, false) // the retry that is due anyway
+		p.start(now, false) // the retry was due anyway
 	case p.spend(now, withdrawn):
 		p.start(now, true)
 	default:
 		s.report.counters.Declined++
 		if !withdrawn && !p.declined {
 			p.declined = true
-			logs.add(slog.LevelWarn, "tokens name keys that the issuer does not have, too many to ask it for each: until then, tokens of a new key are refused, too",
+			logs.Add(slog.LevelWarn, "too many tokens name unknown keys to ask the issuer for each of them; tokens signed with a new key are refused for now",
 				"until", p.spentUntil(now))
 		}
 		return nil, nil
@@ -257,8 +258,8 @@ func (s *Source) demand(now time.Time, withdrawn bool, logs *logs) (*attempt, er
 	return p.fetching, nil
 }
 
-// moved takes down that the attempt under way has made a call.
-func (s *Source) moved() {
+// progressed records that the attempt under way has made a call.
+func (s *Source) progressed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plan.progress = s.now()

@@ -141,7 +141,7 @@ func TestETag(t *testing.T) {
 		if again, _ := s.KeySet(); again != first {
 			t.Error("an unmodified set is another set")
 		}
-		if h := s.Health(); h.Counters.NotModified == 0 || h.Age > time.Minute {
+		if h := healthOf(s); h.Counters.NotModified == 0 || h.Age > time.Minute {
 			t.Errorf("health: %+v", h)
 		}
 		f.set(tagged(`"2"`, document(newKey("b"))))
@@ -163,7 +163,7 @@ func TestETag(t *testing.T) {
 		// A 304 that nobody asked for is no key set.
 		f.set(status(304))
 		time.Sleep(10 * time.Second)
-		if h := s.Health(); h.State != jwks.StateFailing || !h.Ready {
+		if h := healthOf(s); h.State != verify.StateFailing || !h.Ready {
 			t.Errorf("health: %+v", h)
 		}
 	})
@@ -195,8 +195,8 @@ func TestBackoffWithKeysInHand(t *testing.T) {
 			t.Errorf("%d fetches in an hour", len(log))
 		}
 		wantKeys(t, s, "a")
-		h := s.Health()
-		if h.State != jwks.StateFailing || !h.Ready || h.LastError == nil || h.Age < time.Hour || time.Since(h.Since) < time.Hour ||
+		h := healthOf(s)
+		if h.State != verify.StateFailing || !h.Ready || h.LastError == nil || h.Age < time.Hour || time.Since(h.Since) < time.Hour ||
 			!strings.Contains(h.LastAnswer, "500") || h.URL != keysURL {
 			t.Errorf("health: %+v", h)
 		}
@@ -228,7 +228,7 @@ func TestFirstRetryIsSoon(t *testing.T) {
 		at := <-failed
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if h := s.Health(); h.State != jwks.StateReady {
+		if h := healthOf(s); h.State != verify.StateReady {
 			t.Errorf("still %v %v after the first failure", h.State, time.Since(at))
 		}
 	})
@@ -273,7 +273,7 @@ func TestDownAtStart(t *testing.T) {
 				if len(log) < 55 {
 					t.Errorf("%d fetches in a minute", len(log))
 				}
-				if h := s.Health(); h.Ready || h.State != jwks.StateFailing || h.LastError == nil {
+				if h := healthOf(s); h.Ready || h.State != verify.StateFailing || h.LastError == nil {
 					t.Errorf("health: %+v", h)
 				}
 				f.set(serving(document(newKey("a"))))
@@ -352,7 +352,7 @@ func TestMaxStale(t *testing.T) {
 		if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil || time.Since(start) > 0 {
 			t.Fatalf("%v after %v", err, time.Since(start))
 		}
-		if h := s.Health(); h.State != jwks.StateStale || h.Ready {
+		if h := healthOf(s); h.State != verify.StateStale || h.Ready {
 			t.Errorf("health: %+v", h)
 		}
 		f.requests()
@@ -451,7 +451,7 @@ func TestBudget(t *testing.T) {
 		if n := len(f.requests()); n != 2 {
 			t.Errorf("%d fetches after a rest", n)
 		}
-		if c := s.Health().Counters; c.Declined == 0 || c.Demands <= c.Declined {
+		if c := healthOf(s).Counters; c.Declined == 0 || c.Demands <= c.Declined {
 			t.Errorf("counters: %+v", c)
 		}
 	})
@@ -652,7 +652,7 @@ func TestRefund(t *testing.T) {
 				t.Fatal("no error")
 			}
 			time.Sleep(1100 * time.Millisecond) // the retry succeeds
-			if s.Health().State != jwks.StateReady {
+			if healthOf(s).State != verify.StateReady {
 				t.Fatal("not recovered")
 			}
 		}

@@ -63,7 +63,7 @@ func TestCertificatesInOddForms(t *testing.T) {
 				defer s.Close()
 				wantKeys(t, s, "k")
 				synctest.Wait() // the log comes a moment later
-				h := s.Health()
+				h := healthOf(s)
 				if len(h.Skipped) > 0 || logs.count("level=WARN") > 0 {
 					t.Errorf("skipped %v\n%s", h.Skipped, &logs)
 				}
@@ -117,7 +117,7 @@ func TestKeysForOtherUses(t *testing.T) {
 				defer s.Close()
 				wantKeys(t, s, "good")
 				synctest.Wait() // the log comes a moment later
-				h := s.Health()
+				h := healthOf(s)
 				of := map[bool][]verify.SkippedKey{true: h.OtherUse, false: h.Skipped}
 				if len(of[tc.other]) != 1 || of[tc.other][0].ID != "k" || len(of[!tc.other]) != 0 {
 					t.Errorf("skipped %v, for other uses %v", h.Skipped, h.OtherUse)

@@ -16,38 +16,38 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/part"
 	"github.com/bearerkit/bearerkit/internal/strictjson"
 	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// snapshotInterval is how often a set that stays the same is written again, to
-// keep the time in the file young.
+// snapshotInterval is how often an unchanged set is written again, to keep the time
+// in the file recent.
 const snapshotInterval = 5 * time.Minute
 
-// maxSnapshot bounds the file in bytes. Keys come without their certificates
-// there, so that it is smaller than what they were read from.
+// maxSnapshot limits the size of the file in bytes. Certificates are not written, so
+// the file is smaller than the document it was made from.
 const maxSnapshot = 2 * upstream.MaxBody
 
-// A snapshotFile holds the last good keys of one issuer. It is a JWK Set with
-// two members more: whose keys they are, and when the issuer confirmed them.
+// A snapshotFile holds the last good keys of one issuer: a JWK Set with two more
+// members, the issuer and the time at which it confirmed the keys.
 type snapshotFile struct {
 	path   string
 	issuer string
 
 	// The source's lock guards the rest.
-	set     *verify.KeySet // what is in the file; nil if there is none that could be read
-	written time.Time      // the last time that was written; zero if it could not be
-	next    *outcome       // what to write
+	set     *verify.KeySet // the set in the file; nil if none could be read or written
+	written time.Time      // when it was last written; zero if that failed
+	next    *outcome       // what to write next
 	nextAt  time.Time
-	saving  time.Time // since when a goroutine writes; zero if none does
+	saving  time.Time // since when a goroutine is writing; zero if none is
 }
 
 func checkSnapshotPath(path string) string {
 	info, err := os.Stat(filepath.Dir(path))
-	switch {
-	case err != nil || !info.IsDir():
-		return "is not in a directory that exists"
+	if err != nil || !info.IsDir() {
+		return "is not in an existing directory"
 	}
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
 		return "is a directory"
@@ -55,14 +55,14 @@ func checkSnapshotPath(path string) string {
 	return ""
 }
 
-// loadSnapshot returns a first view made of the snapshot, or nil.
-func (s *Source) loadSnapshot(now time.Time, logs *logs) *view {
+// loadSnapshot returns a first view with the keys of the snapshot, or nil.
+func (s *Source) loadSnapshot(now time.Time, logs *part.Log) *view {
 	keys, at, err := s.snapshot.load(now, s.config.MaxStale)
 	var set *verify.KeySet
 	if err == nil {
 		set, _ = verify.NewKeySet(keys)
 		if set.Len() == 0 {
-			err = errors.New("refused: no key in it can be used")
+			err = errors.New("refused: none of its keys can be used")
 		}
 	}
 	switch {
@@ -73,16 +73,16 @@ func (s *Source) loadSnapshot(now time.Time, logs *logs) *view {
 		return nil
 	}
 	s.snapshot.set, s.report.fromSnapshot = set, true
-	logs.add(slog.LevelInfo, "key set read from the snapshot", "file", s.config.Snapshot, "confirmed", at, keyIDs("keys", set.IDs()), withoutID(keys))
+	logs.Add(slog.LevelInfo, "key set read from the snapshot", "file", s.config.Snapshot, "confirmed", at, keyIDs("keys", set.IDs()), withoutID(keys))
 	fetched := now.Add(-upstream.Since(at, now)) // with the readings of both clocks
 	return &view{set: set, keys: keys, fetched: fetched, until: fetched.Add(s.config.MaxStale), err: errStarting}
 }
 
-// saveSnapshot has a confirmed set written, if it has changed or it is time, and
-// does not wait for it: a disk that hangs must not keep the issuer unasked.
+// saveSnapshot starts writing a confirmed set, if it has changed or it is time to. It
+// does not wait: a disk that hangs must not hold up the next fetch.
 func (s *Source) saveSnapshot(out *outcome, at time.Time) {
-	var logs logs
-	defer func() { logs.write(s) }()
+	var logs part.Log
+	defer func() { s.write(logs) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := &s.snapshot
@@ -101,8 +101,8 @@ func (s *Source) saveSnapshot(out *outcome, at time.Time) {
 
 var errSlowDisk = errors.New("cannot be written: the disk does not answer")
 
-// writeSnapshots writes the newest set that is to be written, until there is
-// none. Nobody waits for it, not even Close.
+// writeSnapshots writes the newest set until there is nothing more to write. Nothing
+// waits for it, not even Close.
 func (s *Source) writeSnapshots() {
 	f := &s.snapshot
 	s.mu.Lock()
@@ -113,39 +113,39 @@ func (s *Source) writeSnapshots() {
 		err := f.save(out.document.keys, at)
 		if err == nil {
 			set = out.set
-			// It would be refused at the next start: better to know now.
+			// Report now what would be refused at the next start.
 			err = checkPrivateDir(f.path)
 		} else {
-			at = time.Time{} // to be tried again with the next good answer
-			// Without the name that os.CreateTemp made up: a fault that
-			// lasts is one line in the log.
+			at = time.Time{} // try again after the next good answer
+			// Drop the random name of os.CreateTemp from the error, so that
+			// a lasting fault is one line in the log.
 			for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 				err = cause
 			}
 			err = fmt.Errorf("cannot be written: %w", err)
 			if set != out.set {
-				// No file is safer than one with a key that has been withdrawn.
+				// No file is safer than one with a withdrawn key.
 				if e := os.Remove(f.path); e == nil || errors.Is(e, os.ErrNotExist) {
 					set = nil
 				} else {
-					err = fmt.Errorf("%w; nor can the old one be removed: %w", err, e)
+					err = fmt.Errorf("%w; the old one cannot be removed either: %w", err, e)
 				}
 			}
 		}
 		s.mu.Lock()
 		f.set, f.written = set, at
-		var logs logs
+		var logs part.Log
 		s.noteSnapshot(err, &logs)
 		s.mu.Unlock()
-		logs.write(s)
+		s.write(logs)
 		s.mu.Lock()
 	}
 	f.saving = time.Time{}
 	s.mu.Unlock()
 }
 
-// load reads the file, if it can be trusted: whoever can write it decides whose
-// tokens are good.
+// load reads the file if it can be trusted: anyone who can write it can issue
+// tokens.
 func (f *snapshotFile) load(now time.Time, maxAge time.Duration) ([]verify.Key, time.Time, error) {
 	var at time.Time
 	file, err := openPrivate(f.path)
@@ -171,19 +171,19 @@ func (f *snapshotFile) load(now time.Time, maxAge time.Duration) ([]verify.Key, 
 	})
 	switch {
 	case err != nil:
-		return nil, at, fmt.Errorf("refused: broken: %w", err)
+		return nil, at, fmt.Errorf("refused: malformed: %w", err)
 	case issuer == "" || !issuer.Is(f.issuer):
-		return nil, at, errors.New("refused: not of this issuer")
+		return nil, at, errors.New("refused: for another issuer")
 	case stamp == "":
-		return nil, at, errors.New("refused: broken: no time in it")
+		return nil, at, errors.New("refused: malformed: no time")
 	}
 	text, _ := stamp.Text()
 	at, err = time.Parse(time.RFC3339Nano, text)
 	switch {
 	case err != nil:
-		return nil, at, errors.New("refused: broken: no time in it")
+		return nil, at, errors.New("refused: malformed: no time")
 	case at.After(now.Add(time.Minute)):
-		return nil, at, errors.New("refused: from the future")
+		return nil, at, errors.New("refused: its time is in the future")
 	case now.Sub(at) >= maxAge:
 		return nil, at, fmt.Errorf("refused: too old, from %s", at.UTC().Format(time.RFC3339))
 	case at.After(now):
@@ -191,7 +191,7 @@ func (f *snapshotFile) load(now time.Time, maxAge time.Duration) ([]verify.Key, 
 	}
 	d, err := parse(data)
 	if err != nil {
-		return nil, at, fmt.Errorf("refused: broken: %w", err)
+		return nil, at, fmt.Errorf("refused: malformed: %w", err)
 	}
 	return d.keys, at, nil
 }
@@ -234,9 +234,9 @@ func encodeKey(k verify.Key) (publicJWK, error) {
 	return j, nil
 }
 
-// save replaces the file as a whole: another name in the same directory first,
-// down to the disk, and then renamed, so that a crash leaves the old one or the
-// new one. os.CreateTemp makes it for this user alone (0600).
+// save replaces the file atomically: it writes and syncs a temporary file in the same
+// directory and renames it, so that a crash leaves the old file or the new one.
+// os.CreateTemp makes it accessible to this user only (0600).
 func (f *snapshotFile) save(keys []verify.Key, at time.Time) (err error) {
 	doc := snapshotDocument{Issuer: f.issuer, Time: at.UTC()}
 	for _, k := range keys {
@@ -275,18 +275,18 @@ func (f *snapshotFile) save(keys []verify.Key, at time.Time) (err error) {
 		return err
 	}
 	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync() // the new name, too, where the system can
+		_ = d.Sync() // makes the rename durable, where the system supports it
 		d.Close()
 	}
 	return nil
 }
 
-// removeLeftovers removes what crashes have left of earlier saves.
+// removeLeftovers removes temporary files of saves that a crash interrupted.
 func removeLeftovers(dir, prefix string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		number, ours := strings.CutPrefix(e.Name(), prefix)
-		if ours = ours && strings.Trim(number, "0123456789") == ""; !ours {
+		number, ok := strings.CutPrefix(e.Name(), prefix)
+		if !ok || strings.Trim(number, "0123456789") != "" {
 			continue
 		}
 		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > time.Hour {

@@ -66,7 +66,7 @@ func TestSnapshotIsRetried(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		wantKeys(t, s, "b")
-		if s.Health().Snapshot == nil {
+		if healthOf(s).Snapshot == nil {
 			t.Error("Health says nothing of a snapshot that could not be written")
 		}
 		if n := logs.count("level=WARN"); n != 1 {
@@ -77,8 +77,8 @@ func TestSnapshotIsRetried(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if ids := snapshotIDs(t, file); !slices.Equal(ids, []string{"b"}) || s.Health().Snapshot != nil {
-			t.Errorf("keys %q in the file, %v", ids, s.Health().Snapshot)
+		if ids := snapshotIDs(t, file); !slices.Equal(ids, []string{"b"}) || healthOf(s).Snapshot != nil {
+			t.Errorf("keys %q in the file, %v", ids, healthOf(s).Snapshot)
 		}
 	})
 }
@@ -110,13 +110,13 @@ func TestSnapshotOfWithdrawnKeyIsRemoved(t *testing.T) {
 				f.set(serving(document(c.keys(a)...), "Cache-Control", "max-age=10"))
 				s := open(t, jwks.Config{URL: keysURL, Client: &http.Client{Transport: f}, Snapshot: long})
 				defer s.Close()
-				if !s.Health().FromSnapshot {
+				if !healthOf(s).FromSnapshot {
 					t.Fatal("the snapshot was not read")
 				}
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if ids := snapshotIDs(t, long); !slices.Equal(ids, c.left) || s.Health().Snapshot == nil {
-					t.Errorf("keys %q are left in the file, %v", ids, s.Health().Snapshot)
+				if ids := snapshotIDs(t, long); !slices.Equal(ids, c.left) || healthOf(s).Snapshot == nil {
+					t.Errorf("keys %q are left in the file, %v", ids, healthOf(s).Snapshot)
 				}
 			})
 		})
@@ -158,7 +158,7 @@ func TestSavingThatHangs(t *testing.T) {
 		}
 		_, _ = s.KeySet()
 		time.Sleep(time.Second)
-		if s.Health().Snapshot == nil {
+		if healthOf(s).Snapshot == nil {
 			t.Fatal("it could be written")
 		}
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -172,11 +172,11 @@ func TestSavingThatHangs(t *testing.T) {
 		if ids := snapshotIDs(t, file); ids != nil {
 			t.Errorf("keys %q were written by another goroutine meanwhile", ids)
 		}
-		if err := s.Health().Snapshot; err == nil || !strings.Contains(err.Error(), "does not answer") {
+		if err := healthOf(s).Snapshot; err == nil || !strings.Contains(err.Error(), "does not answer") {
 			t.Errorf("Health has %v", err)
 		}
 		s.Close()
-		if d := time.Since(s.Health().Since); d != 0 {
+		if d := time.Since(healthOf(s).Since); d != 0 {
 			t.Errorf("Close took %v", d)
 		}
 		close(free)

@@ -61,7 +61,7 @@ func TestSnapshotOfOthers(t *testing.T) {
 				s := open(t, jwks.Config{URL: keysURL, Snapshot: file, Client: &http.Client{Transport: &fakeIssuer{handler: status(500)}}})
 				defer s.Close()
 				set, err := s.KeySet()
-				h := s.Health()
+				h := healthOf(s)
 				switch {
 				case tc.want == "" && (err != nil || !has("a")(set) || h.Snapshot != nil || !h.FromSnapshot):
 					t.Errorf("not taken: %v, %+v", err, h)

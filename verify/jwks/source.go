@@ -11,60 +11,59 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/part"
 	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// Config describes where an issuer's keys are. The zero value discovers them
-// at the issuer that the source gets bound to.
+// Config says where an issuer publishes its keys. The zero value finds them
+// through the metadata of the issuer that the source is bound to.
 type Config struct {
 	// Issuer is the issuer identifier, exactly as in tokens and metadata: an
-	// https URL. Default: the issuer that the source gets bound to.
+	// https URL. Default: the issuer that the source is bound to.
 	Issuer string
-	// URL is where the key set is, for issuers without metadata. Default:
+	// URL is the URL of the key set, for issuers without metadata. Default:
 	// the jwks_uri of the issuer's OpenID or RFC 8414 metadata.
 	URL string
-	// Client has the transport to use: a proxy, private certificate
-	// authorities. Timeout and the rule for redirects hold whatever it says.
+	// Client provides the transport, for proxies or private certificate
+	// authorities. Its Timeout and CheckRedirect are not used.
 	//
-	// An *http.Transport is copied, and so is http.DefaultTransport, which a
-	// client without a transport stands for. The copy bounds an answer's
-	// header to 64 KiB, and makes new connections after a call that has timed
-	// out: one that has gone silent is not used again. Another RoundTripper
-	// has to do both itself; where it is made of an http.Transport, by
-	// MaxResponseHeaderBytes and HTTP2.SendPingTimeout.
+	// The source works with a copy of an *http.Transport, or of
+	// http.DefaultTransport if Client has no transport. The copy limits
+	// response headers to 64 KiB, and opens new connections after a call that
+	// timed out, so that a connection that has gone silent is not used again.
+	// Any other RoundTripper must do both itself; if it wraps an
+	// http.Transport, set MaxResponseHeaderBytes and HTTP2.SendPingTimeout.
 	//
-	// Default: a client of the source's own. It reaches a host of which not
-	// all addresses, or not all name servers, answer.
+	// Default: a client that also reaches hosts when some of their addresses
+	// or name servers do not answer.
 	Client *http.Client
-	// Timeout bounds one call to the issuer, from the name server to the last
-	// byte, and how long a request waits for it; within 100 ms and 1 min.
-	// Default: 5 s.
+	// Timeout limits one call to the issuer, from name resolution to the last
+	// byte, and how long a request waits for it; 100 ms to 1 min. Default: 5 s.
 	Timeout time.Duration
-	// MaxStale is how long a key set serves after the issuer has confirmed it
-	// for the last time; a second at least. Default: 24 h.
+	// MaxStale is how long a key set may be used after the issuer last
+	// confirmed it; at least 1 s. Default: 24 h.
 	MaxStale time.Duration
-	// Snapshot is the path of a file that holds the last good keys, public as
-	// they are, so that a restart during an outage of the issuer can serve at
-	// once. The source writes it, replacing it as a whole, and reads it once
-	// when it starts; where it cannot write a changed set, it removes the old
-	// one. Neither the file nor its directory may be owned or writable by
-	// another user. Default: none.
+	// Snapshot is the path of a file for the last good public keys, so that a
+	// service restarted during an outage of the issuer can verify tokens at
+	// once. The source reads the file when it starts and replaces it
+	// atomically; if a changed set cannot be written, it removes the old file.
+	// Neither the file nor its directory may be owned or writable by another
+	// user. Default: none.
 	Snapshot string
-	// InsecureHTTP allows plain http: somebody on the way can then replace the
-	// keys and issue tokens. Default: http is for an issuer on this machine
-	// (localhost, a loopback address) alone, and for URLs on this machine.
+	// InsecureHTTP allows plain http, which lets anyone on the network path
+	// replace the keys and issue tokens. Default: http is allowed only if both
+	// the issuer and the URL are on this machine (localhost or a loopback
+	// address).
 	InsecureHTTP bool
-	// Logger gets one record for each change of state. Default:
+	// Logger receives one record for each change of state. Default:
 	// slog.Default().
 	Logger *slog.Logger
-	// Context ends the source when it ends, as Close does. Default: none.
-	Context context.Context
 }
 
 const defaultMaxStale = 24 * time.Hour
 
-// Discover is the source of the keys that an issuer's metadata points to
+// Discover returns a source of the keys that an issuer's metadata points to
 // (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3).
 func Discover(issuer string) *Source {
 	s := New(Config{Issuer: issuer})
@@ -74,7 +73,7 @@ func Discover(issuer string) *Source {
 	return s
 }
 
-// URL is the source of a key set at a fixed place.
+// URL returns a source of the key set at a fixed URL.
 func URL(url string) *Source {
 	s := New(Config{URL: url})
 	if url == "" {
@@ -83,10 +82,10 @@ func URL(url string) *Source {
 	return s
 }
 
-// New makes a source. It starts nothing: [Source.Check] reports what is wrong
+// New returns a source. It starts nothing: [Source.Check] reports what is wrong
 // with the configuration, and the first [Source.KeySet] or [Source.Refresh]
-// after [Source.Bind] starts the goroutine that keeps the set fresh until Close.
-// [verify.New] calls all of them.
+// after [Source.Bind] starts the goroutine that keeps the set fresh until
+// [Source.Close]. [verify.New] calls all of them.
 func New(c Config) *Source {
 	return &Source{config: c, now: time.Now}
 }
@@ -95,13 +94,13 @@ func New(c Config) *Source {
 // use.
 type Source struct {
 	config Config
-	faults faults // that New and its like found
+	faults faults // found by the constructor
 	now    func() time.Time
 
 	view atomic.Pointer[view] // nil until the source has started
 
-	mu     sync.Mutex // held for moments only, never while something is awaited
-	issuer string     // bound to
+	mu     sync.Mutex // never held while waiting
+	issuer string     // that the source is bound to
 	bound  int        // how many times; several verifiers may share the source
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -110,18 +109,18 @@ type Source struct {
 	plan   plan
 	report report
 
-	fetcher  *fetcher     // the refresher's own
-	snapshot snapshotFile // its mutable part is guarded by mu
+	fetcher  *fetcher     // used by the refresher only
+	snapshot snapshotFile // mu guards its mutable part
 }
 
-// A view is what requests see: they load it and never wait for more.
+// A view is what requests see. They load it without a lock.
 type view struct {
 	set     *verify.KeySet
-	keys    []verify.Key // that set was made of
+	keys    []verify.Key // the keys in set
 	fetched time.Time    // when the issuer confirmed the set
-	until   time.Time    // when it becomes too old to be used
-	due     time.Time    // when the next fetch is, if that is known
-	err     error        // why there is no set, or none newer
+	until   time.Time    // when the set becomes too old to be used
+	due     time.Time    // when the next fetch is due, if known
+	err     error        // why there is no set, or no newer one
 }
 
 var (
@@ -130,18 +129,17 @@ var (
 	errStarting = errors.New("jwks: the key set has not been fetched yet")
 )
 
-// Check reports every fault that keeps the source from having the keys of an
-// issuer, joined, each as a [*verify.Fault]: what is wrong with the
-// configuration, that the source is bound to another issuer, or that it is
-// closed. It changes nothing.
+// Check returns every reason why the source cannot be bound to the issuer, joined,
+// each a [*verify.Fault]: faults of the configuration, that the source is bound
+// to another issuer, or that it is closed. It changes nothing.
 func (s *Source) Check(issuer string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.check(issuer)
 }
 
-// Bind ties the source to an issuer. It returns what [Source.Check] does, and
-// then the source is as it was.
+// Bind ties the source to an issuer. If [Source.Check] finds a fault, Bind returns
+// it and changes nothing.
 func (s *Source) Bind(issuer string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +152,7 @@ func (s *Source) Bind(issuer string) error {
 	return nil
 }
 
-// Unbind undoes one Bind. A source that nobody has bound can be bound to any
+// Unbind undoes one Bind. Once all are undone the source can be bound to any
 // issuer, unless it has been started.
 func (s *Source) Unbind() {
 	s.mu.Lock()
@@ -169,29 +167,29 @@ func (s *Source) Unbind() {
 func (s *Source) check(issuer string) error {
 	bad := append(faults(nil), s.faults...)
 	c := &s.config
-	if s.closed || c.Context != nil && c.Context.Err() != nil {
+	if s.closed {
 		bad.add("", "the key source is closed")
 	}
 	switch {
 	case s.issuer != "" && s.issuer != issuer:
-		bad.add("Issuer", "is bound to another issuer already: keys belong to one")
+		bad.add("Issuer", "is already bound to another issuer: keys belong to one issuer")
 	case c.Issuer != "" && c.Issuer != issuer:
-		bad.add("Issuer", "%q is not the issuer %q that the keys are for", upstream.Redact(c.Issuer), upstream.Redact(issuer))
+		bad.add("Issuer", "%q is not the issuer %q that the source is bound to", upstream.Redact(c.Issuer), upstream.Redact(issuer))
 	}
 	if c.URL != "" {
-		checkPlace(&bad, "URL", c.URL, issuer, c.InsecureHTTP)
+		checkURL(&bad, "URL", c.URL, issuer, c.InsecureHTTP)
 	} else if len(s.faults) == 0 {
 		name := c.Issuer
 		if name == "" {
 			name = issuer
 		}
-		u := checkPlace(&bad, "Issuer", name, name, c.InsecureHTTP)
+		u := checkURL(&bad, "Issuer", name, name, c.InsecureHTTP)
 		if u != nil && (u.RawQuery != "" || u.ForceQuery) {
-			bad.add("Issuer", "%q has a query: it can have no metadata (RFC 8414 section 2); set URL", upstream.Redact(name))
+			bad.add("Issuer", "%q has a query, so it cannot have metadata (RFC 8414 section 2): set URL", upstream.Redact(name))
 		}
 	}
 	if c.MaxStale != 0 && c.MaxStale < time.Second {
-		bad.add("MaxStale", "%v is less than a second: a set would be too old before it can be refreshed", c.MaxStale)
+		bad.add("MaxStale", "%v is less than a second: a key set would be too old before it can be refreshed", c.MaxStale)
 	}
 	if problem := upstream.CheckTimeout(c.Timeout); problem != "" {
 		bad.add("Timeout", "%s", problem)
@@ -204,21 +202,21 @@ func (s *Source) check(issuer string) error {
 	return bad.join()
 }
 
-// checkPlace checks a URL of the configuration.
-func checkPlace(bad *faults, field, s, issuer string, insecureHTTP bool) *url.URL {
+// checkURL checks a URL in the configuration.
+func checkURL(bad *faults, field, s, issuer string, insecureHTTP bool) *url.URL {
 	u, problem := upstream.CheckURL(s)
 	switch {
 	case problem != "":
 		bad.add(field, "%q %s", upstream.Redact(s), problem)
 		return nil
 	case !upstream.Secure(u, issuer, insecureHTTP):
-		bad.add(field, "%q is not https: somebody on the way could replace the keys (InsecureHTTP allows it, and so does an issuer on this machine for URLs on this machine)", upstream.Redact(s))
+		bad.add(field, "%q is not https, so anyone on the network path could replace the keys (http is allowed if issuer and URL are both on this machine, or with InsecureHTTP)", upstream.Redact(s))
 	}
 	return u
 }
 
-// KeySet returns the key set to use now. It waits for nothing but, in its first
-// call, for the snapshot to be read.
+// KeySet returns the key set to use now, or why there is none. It does not wait,
+// except that the first call reads the snapshot.
 func (s *Source) KeySet() (*verify.KeySet, error) {
 	v := s.view.Load()
 	if v == nil {
@@ -229,7 +227,7 @@ func (s *Source) KeySet() (*verify.KeySet, error) {
 	}
 	now := s.now()
 	if !v.due.IsZero() && upstream.Reached(v.due, now) {
-		s.poke() // the refresher's timer may have slept with the machine
+		s.poke() // timers stand still while the machine sleeps
 	}
 	return v.keySet(now)
 }
@@ -241,16 +239,16 @@ func (v *view) keySet(now time.Time) (*verify.KeySet, error) {
 	case !upstream.Reached(v.until, now):
 		return v.set, nil
 	case v.err != nil:
-		return nil, fmt.Errorf("jwks: the last key set is too old, from %s: %w", v.fetched.UTC().Format(time.RFC3339), v.err)
+		return nil, fmt.Errorf("jwks: the last key set, from %s, is too old: %w", v.fetched.UTC().Format(time.RFC3339), v.err)
 	}
-	return nil, fmt.Errorf("jwks: the last key set is too old, from %s", v.fetched.UTC().Format(time.RFC3339))
+	return nil, fmt.Errorf("jwks: the last key set, from %s, is too old", v.fetched.UTC().Format(time.RFC3339))
 }
 
-// start starts the refresher, once. The snapshot is read first, so that nobody
-// waits for the issuer while the keys of an hour ago lie on the disk.
+// start starts the refresher, once. It reads the snapshot first, so that no
+// request waits for the issuer if there are recent keys on disk.
 func (s *Source) start() error {
-	var logs logs
-	defer func() { logs.write(s) }()
+	var logs part.Log
+	defer func() { s.write(logs) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -266,18 +264,14 @@ func (s *Source) start() error {
 	f := &fetcher{issuer: s.issuer, url: c.URL, discover: c.URL == "", insecureHTTP: c.InsecureHTTP, now: s.now}
 	f.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: c.Timeout, Now: s.now, Quote: true, Seen: func(answer string) {
 		f.lastAnswer = answer
-		s.moved()
+		s.progressed()
 	}})
 	s.fetcher = f
-	parent := c.Context
-	if parent == nil {
-		parent = context.Background()
-	}
-	s.ctx, s.cancel = context.WithCancel(parent)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wake = make(chan struct{}, 1)
 	now := s.now()
 	s.plan.init(now)
-	s.report.since, s.report.state = now, StateStarting
+	s.report.status.Set(verify.StateStarting, now)
 	first := &view{err: errStarting}
 	if c.Snapshot != "" {
 		s.snapshot = snapshotFile{path: c.Snapshot, issuer: s.issuer}
@@ -290,8 +284,8 @@ func (s *Source) start() error {
 	return nil
 }
 
-// Close ends the source: a fetch that is under way is given up, and from now on
-// there is no key set. It returns at once and may be called more than once.
+// Close stops the source: it cancels a fetch under way, and from now on there is no
+// key set. It does not wait, always returns nil, and may be called more than once.
 func (s *Source) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -300,7 +294,7 @@ func (s *Source) Close() error {
 	}
 	s.closed = true
 	s.view.Store(&view{err: errClosed})
-	s.report.to(StateClosed, s.now())
+	s.report.status.Set(verify.StateClosed, s.now())
 	if s.cancel != nil {
 		s.cancel()
 	}
@@ -310,7 +304,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// faults collects what is wrong with a configuration.
+// faults collects the faults of a configuration.
 type faults []error
 
 func (f *faults) add(field, format string, args ...any) {

@@ -111,7 +111,7 @@ func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 				s := open(t, jwks.Config{URL: keysURL + "?apikey=" + secret, Client: &http.Client{Transport: f}, Logger: logs.logger()})
 				defer s.Close()
 				_, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet})
-				health := s.Health()
+				health := healthOf(s)
 				said := fmt.Sprintf("%v %+v\n%s", err, health, &logs)
 				if strings.Contains(said, secret) || health.URL != keysURL+"?apikey=xxxxx" {
 					t.Error(said)

@@ -1,0 +1,17 @@
+package jwks_test
+
+import (
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+)
+
+// A health has all that a source says of itself.
+type health struct {
+	verify.Health
+	jwks.Detail
+}
+
+func healthOf(s *jwks.Source) health {
+	h := s.Health()
+	return health{h, h.Detail.(jwks.Detail)}
+}
