@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -30,8 +31,9 @@ var importsOf = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "log": "log", "slog": "log/slog", "http": "net/http",
 	"httptest": "net/http/httptest", "netip": "net/netip", "os": "os", "slices": "slices", "strings": "strings", "testing": "testing", "time": "time",
 	"chi": "github.com/go-chi/chi/v5", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v5",
-	"bearer":   module + "/middleware",
-	"httpauth": module + "/adapters/httpauth", "chiauth": module + "/adapters/chiauth",
+	"bearer":     module + "/middleware",
+	"middleware": module + "/middleware",
+	"httpauth":   module + "/adapters/httpauth", "chiauth": module + "/adapters/chiauth",
 	"ginauth": module + "/adapters/ginauth", "echoauth": module + "/adapters/echoauth",
 	"verify": module + "/verify", "jwks": module + "/verify/jwks",
 	"introspect": module + "/verify/introspect", "verifytest": module + "/verify/verifytest",
@@ -154,7 +156,11 @@ func (s snippet) check(packages types.Importer) error {
 // compiled returns an importer of packages and of what they import.
 func compiled(t *testing.T, paths ...string) types.Importer {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}"}, paths...)...)
+	args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}"}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race") // what go test has just compiled
+	}
+	cmd := exec.Command("go", append(args, paths...)...)
 	cmd.Dir = "../.."
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
