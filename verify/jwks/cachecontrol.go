@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	minLifetime     = time.Second     // below it, a set is fetched once a second
-	maxLifetime     = time.Hour       // above it, a withdrawn key would live too long
-	defaultLifetime = 5 * time.Minute // where the issuer says nothing to go by
+	minLifetime     = time.Second     // with less, the issuer would be asked too often
+	maxLifetime     = time.Hour       // with more, withdrawn keys would be used too long
+	defaultLifetime = 5 * time.Minute // without a positive lifetime in the header
 )
 
-// lifetime returns how long an answer may be used (RFC 9111 section 4.2), and
-// whether the answer says so at all. Time that it has spent in caches on the
-// way counts (section 5.1).
+// lifetime returns how long an answer may be used (RFC 9111 section 4.2), less the
+// time it has spent in caches (section 5.1), and whether the header says anything
+// about it.
 func lifetime(h http.Header, now time.Time) (d time.Duration, said bool) {
 	fresh, said := advertised(h, now)
 	if fresh <= 0 {
@@ -24,8 +24,8 @@ func lifetime(h http.Header, now time.Time) (d time.Duration, said bool) {
 	if age := h.Get("Age"); age != "" {
 		if a, ok := deltaSeconds(age); ok {
 			if a >= fresh {
-				// A cache that serves what it should not: asking it
-				// more often will not help.
+				// A cache served a stale answer: asking it more often
+				// will not help.
 				return min(max(fresh, minLifetime), defaultLifetime), true
 			}
 			fresh -= a
@@ -34,7 +34,7 @@ func lifetime(h http.Header, now time.Time) (d time.Duration, said bool) {
 	return min(max(fresh, minLifetime), maxLifetime), true
 }
 
-// advertised returns the lifetime that the headers give, 0 or less if none.
+// advertised returns the lifetime according to the header; 0 or less means none.
 func advertised(h http.Header, now time.Time) (d time.Duration, said bool) {
 	maxAge, hasMaxAge := time.Duration(0), false
 	for _, line := range h.Values("Cache-Control") {
@@ -48,8 +48,8 @@ func advertised(h http.Header, now time.Time) (d time.Duration, said bool) {
 				if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
 					value = value[1 : len(value)-1]
 				}
-				// Of several the shortest counts; one that is no number
-				// is as good as stale (RFC 9111 section 4.2.1).
+				// The shortest of several counts; one that is not a number
+				// means stale (RFC 9111 section 4.2.1).
 				if d, _ := deltaSeconds(value); !hasMaxAge || d < maxAge {
 					maxAge, hasMaxAge = d, true
 				}
@@ -69,13 +69,13 @@ func advertised(h http.Header, now time.Time) (d time.Duration, said bool) {
 	}
 	from := now
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		from = date // the issuer's own clock, for the issuer's own date
+		from = date // Expires is by the issuer's clock, and so is Date
 	}
 	return until.Sub(from), true
 }
 
-// deltaSeconds reads RFC 9111 section 1.2.2's number; one too large to be one
-// means a very long time.
+// deltaSeconds reads a number of seconds (RFC 9111 section 1.2.2). One that is too
+// large means a very long time.
 func deltaSeconds(s string) (time.Duration, bool) {
 	s = strings.TrimSpace(s)
 	if s == "" || strings.Trim(s, "0123456789") != "" {
@@ -88,8 +88,8 @@ func deltaSeconds(s string) (time.Duration, bool) {
 	return time.Duration(n) * time.Second, true
 }
 
-// retryAfter reads when the issuer wants to be asked again (RFC 9110 section
-// 10.2.3); 0 if it does not say.
+// retryAfter returns the pause that Retry-After asks for (RFC 9110 section 10.2.3), 0
+// if there is none.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	s := h.Get("Retry-After")
 	if d, ok := deltaSeconds(s); ok {

@@ -12,37 +12,34 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-const (
-	// Metadata is read again when it is older than its own lifetime, but not
-	// more often than this.
-	minMetadataLifetime = 10 * time.Second
-)
+// minMetadataLifetime is how long metadata is used at least.
+const minMetadataLifetime = 10 * time.Second
 
-// A fetcher asks the issuer. It belongs to the refresher's goroutine alone,
-// and remembers what the next request can build on.
+// A fetcher calls the issuer, and remembers what the next call needs. Only the
+// refresher's goroutine uses it.
 type fetcher struct {
 	client       *upstream.Client
 	issuer       string
-	discover     bool // url comes from the issuer's metadata
+	discover     bool // take url from the issuer's metadata
 	insecureHTTP bool
 	now          func() time.Time
 
 	url      string    // of the key set; empty until it is discovered
-	etag     string    // of the answer that set came in
-	whole    time.Time // when that came: not the word that it is current
+	etag     string    // of the answer that brought set
+	whole    time.Time // when set was last fetched in full, and not confirmed by a 304
 	set      *verify.KeySet
-	document *document // the set as it came
+	document *document // that set was made from
 	lifetime time.Duration
 
-	asked         time.Time // when metadata was last asked for
-	metadataUntil time.Time // when the metadata at hand is to be read again
+	asked         time.Time // when metadata was last requested
+	metadataUntil time.Time // when metadata has to be read again
 	metadataErr   error     // why the last metadata was not used
 	discoverFirst bool      // the key set's URL did not answer
 
-	lastAnswer string // what came back last, for Health
+	lastAnswer string // see Detail.LastAnswer
 }
 
-// An outcome is a good answer, or the confirmation of the last one.
+// An outcome is a good answer, or a confirmation of the last one.
 type outcome struct {
 	url         string
 	set         *verify.KeySet
@@ -50,11 +47,11 @@ type outcome struct {
 	lifetime    time.Duration
 	notModified bool
 	metadataErr error
-	asked       time.Time // when the question was put
+	asked       time.Time // when the request was made
 }
 
 // fetch makes one attempt to get the newest key set. demanded says that a token
-// names a key which is not in the set at hand.
+// names a key that is not in the current set.
 func (f *fetcher) fetch(ctx context.Context, demanded bool) (*outcome, error) {
 	discovered := false
 	if f.discover && (f.url == "" || f.discoverFirst || upstream.Reached(f.metadataUntil, f.now())) {
@@ -66,8 +63,8 @@ func (f *fetcher) fetch(ctx context.Context, demanded bool) (*outcome, error) {
 		case f.url == "":
 			return nil, err
 		case again && isTimeoutError(err):
-			// Neither answers. Waiting for both each time would only
-			// make it longer until the first is asked again.
+			// Neither URL answers. Waiting for both in every attempt
+			// would only delay the next one.
 			return nil, err
 		}
 		discovered = true
@@ -77,7 +74,7 @@ func (f *fetcher) fetch(ctx context.Context, demanded bool) (*outcome, error) {
 	if !f.discover || discovered || !f.mayHaveMoved(err, demanded, before) {
 		return out, err
 	}
-	// The key set may have moved: metadata says where to.
+	// The key set may have moved: read the metadata.
 	old := f.url
 	if f.rediscover(ctx) != nil || f.url == old {
 		if out != nil {
@@ -88,31 +85,31 @@ func (f *fetcher) fetch(ctx context.Context, demanded bool) (*outcome, error) {
 	return f.fetchKeys(ctx, demanded)
 }
 
-// mayHaveMoved reports whether what came from the key set's URL is a reason to
-// read the metadata now.
+// mayHaveMoved reports whether the answer from the key set's URL is a reason to read
+// the metadata now.
 func (f *fetcher) mayHaveMoved(err error, demanded bool, before *verify.KeySet) bool {
 	lately := upstream.Since(f.asked, f.now()) < minMetadataLifetime
 	if err == nil {
-		// Nothing new where a token promised some.
+		// The same keys, although a token names another one.
 		return demanded && f.set == before && !lately
 	}
 	var e *upstream.Error
 	switch {
 	case !errors.As(err, &e):
-		return true // an answer, but no key set
+		return true // an answer that is not a key set
 	case e.Timeout:
-		// The next attempt begins with the metadata: this one has lasted
-		// long enough.
+		// This attempt has taken long enough; the next one starts with the
+		// metadata.
 		f.discoverFirst = true
 		return false
 	case e.Status == http.StatusTooManyRequests || e.Status >= 500:
-		return !lately && wantsPause(e, time.Now()) == 0
+		return !lately && pauseWanted(e, time.Now()) == 0
 	}
 	return true
 }
 
-// rediscover reads the issuer's metadata. The first document that is good and
-// names a key set counts. If none does, the URL at hand stays.
+// rediscover reads the issuer's metadata and uses the first valid document that names
+// a key set. If there is none, the current URL stays.
 func (f *fetcher) rediscover(ctx context.Context) error {
 	f.asked = f.now()
 	lifetimeOf := minMetadataLifetime
@@ -135,12 +132,13 @@ func (f *fetcher) rediscover(ctx context.Context) error {
 	return f.metadataErr
 }
 
-// maxUnconfirmed is how long the issuer is believed that the set is current.
+// maxUnconfirmed is how long a set may be confirmed by 304 answers alone.
 const maxUnconfirmed = time.Hour
 
-// fetchKeys reads the key set. An ETag that stays the same while the keys change
-// must not hide them: what a request demands is fetched whole, from the issuer
-// itself (RFC 9111 section 5.2.1.4), and so is the set once an hour.
+// fetchKeys reads the key set. An ETag that does not change with the keys must not
+// hide new ones, so a fetch that a request demanded is unconditional and bypasses
+// caches (RFC 9111 section 5.2.1.4), and once an hour a planned one is
+// unconditional.
 func (f *fetcher) fetchKeys(ctx context.Context, demanded bool) (*outcome, error) {
 	etag := f.etag
 	if demanded || upstream.Since(f.whole, f.now())+f.lifetime > maxUnconfirmed {
@@ -163,14 +161,14 @@ func (f *fetcher) fetchKeys(ctx context.Context, demanded bool) (*outcome, error
 	set, more := verify.NewKeySet(d.keys)
 	d.skipped = append(d.skipped, more...)
 	if set.Len() == 0 {
-		err := errors.New("an empty key set")
+		err := errors.New("the key set is empty")
 		if left := slices.Concat(d.skipped, d.otherUse); len(left) > 0 {
-			err = fmt.Errorf("no key in it can be used (%d skipped, the first: %s)", len(left), left[0].Reason)
+			err = fmt.Errorf("none of its %d keys can be used; the first: %s", len(left), left[0].Reason)
 		}
 		return nil, &upstream.DocumentError{URL: upstream.Redact(f.url), Cause: err}
 	}
-	// The same keys are the same set, so that whoever remembers what a set
-	// has verified need not forget it.
+	// Keep the same pointer for the same keys, so that verified tokens stay in
+	// the cache.
 	if f.set == nil || !f.set.Equal(set) {
 		f.set = set
 	}
@@ -182,8 +180,8 @@ func (f *fetcher) outcome(a *answer) *outcome {
 	return &outcome{f.url, f.set, f.document, f.lifetime, a.notModified, f.metadataErr, a.asked}
 }
 
-// wantsPause returns how long the issuer asks to be left alone, 0 if it does not.
-func wantsPause(e *upstream.Error, now time.Time) time.Duration {
+// pauseWanted returns the Retry-After of an answer with status 429 or 503, else 0.
+func pauseWanted(e *upstream.Error, now time.Time) time.Duration {
 	if e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable {
 		return retryAfter(e.Header, now)
 	}

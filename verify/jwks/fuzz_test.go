@@ -299,7 +299,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("accepted %q (%v)", data, invalid)
 			}
 			switch strings.TrimPrefix(err.Error(), "jwks: ") {
-			case "no key set: not one strict JSON object", `no key set: no "keys" member`, `no key set: "keys" is not an array`, "key set has more than 1000 keys":
+			case "not a key set: not one strict JSON object", `not a key set: no "keys" member`, `not a key set: "keys" is not an array`, "key set has more than 1000 keys":
 			default:
 				t.Fatalf("error %q", err)
 			}

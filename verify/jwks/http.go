@@ -9,18 +9,19 @@ import (
 	"github.com/bearerkit/bearerkit/internal/upstream"
 )
 
-// An answer is a key set's document that came with status 200, or the word that
-// the one at hand is current (304).
+// An answer is a key set document (status 200), or the confirmation that the last one
+// is current (status 304).
 type answer struct {
 	notModified bool
 	body        []byte
 	etag        string
 	lifetime    time.Duration
-	said        bool // the answer itself says how long it lives
+	said        bool // lifetime is from the answer's header, not the default
 	asked       time.Time
 }
 
-// get fetches the key set: if it has another ETag, or past all caches.
+// get fetches the key set: if etag is not empty, only if it has changed; if uncached,
+// bypassing caches.
 func get(ctx context.Context, client *upstream.Client, url, etag string, uncached bool) (*answer, error) {
 	h := http.Header{"Accept": {"application/jwk-set+json, application/json"}}
 	if etag != "" {
@@ -38,8 +39,8 @@ func get(ctx context.Context, client *upstream.Client, url, etag string, uncache
 	return a, nil
 }
 
-// entityTag returns an ETag (RFC 9110 section 8.8.3) that can be sent back, else
-// nothing: a header that cannot be sent would fail every request from then on.
+// entityTag returns an ETag (RFC 9110 section 8.8.3) if it can be sent back, else "":
+// with a header that cannot be sent every later request would fail.
 func entityTag(s string) string {
 	if len(s) > 256 || !strings.HasSuffix(s, `"`) || strings.ContainsFunc(s, func(r rune) bool { return r < '!' || r > '~' }) {
 		return ""

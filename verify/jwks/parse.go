@@ -18,19 +18,18 @@ import (
 )
 
 const (
-	// maxKeys bounds what one set may cost; issuers have two or three keys.
+	// maxKeys limits what one set may cost; issuers have two or three keys.
 	maxKeys = 1000
-	// maxKeyID is the longest "kid" in bytes. It is remembered and logged.
+	// maxKeyID is the longest "kid" in bytes, since IDs are kept and logged.
 	maxKeyID = 1024
 )
 
-// Parse reads a JWK Set document (RFC 7517 section 5), strictly: one JSON
-// object, member names in their own case, none twice, a "keys" array of at most
-// 1,000. A key in it that cannot be used to verify signatures, or is for
-// something else, is left out and named with the reason; what is only known of
-// keys together (two different ones under one ID) is for [verify.NewKeySet] to
-// find. The error says that the document is not a key set; it holds no byte of
-// it.
+// Parse reads a JWK Set document (RFC 7517 section 5) strictly: it must be one JSON
+// object without duplicate members, and its "keys" an array of at most 1,000.
+// Member names are case-sensitive. Keys that cannot be used to verify signatures,
+// or have another use, are returned as skipped, with the reason; different keys
+// under one ID are left to [verify.NewKeySet]. The error says that the document is
+// not a key set, and has no part of its text.
 func Parse(data []byte) ([]verify.Key, []verify.SkippedKey, error) {
 	d, err := parse(data)
 	if err != nil {
@@ -39,12 +38,12 @@ func Parse(data []byte) ([]verify.Key, []verify.SkippedKey, error) {
 	return d.keys, append(d.skipped, d.otherUse...), nil
 }
 
-// A document is a key set that was read.
+// A document is a key set document.
 type document struct {
 	keys     []verify.Key
-	skipped  []verify.SkippedKey // that cannot be used
-	otherUse []verify.SkippedKey // that are not for signatures, and no loss
-	noted    []verify.SkippedKey // that are used, although something about them cannot be read
+	skipped  []verify.SkippedKey // keys that cannot be used
+	otherUse []verify.SkippedKey // keys that are not for signatures
+	noted    []verify.SkippedKey // usable keys with something that cannot be read
 }
 
 func parse(data []byte) (*document, error) {
@@ -56,11 +55,11 @@ func parse(data []byte) (*document, error) {
 	})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("no key set: %w", err)
+		return nil, fmt.Errorf("not a key set: %w", err)
 	case list == "":
-		return nil, errors.New(`no key set: no "keys" member`)
+		return nil, errors.New(`not a key set: no "keys" member`)
 	case list.Kind() != strictjson.Array:
-		return nil, errors.New(`no key set: "keys" is not an array`)
+		return nil, errors.New(`not a key set: "keys" is not an array`)
 	}
 	d := &document{}
 	n := 0
@@ -90,16 +89,15 @@ func parse(data []byte) (*document, error) {
 	return d, nil
 }
 
-// otherUse is why a key is not for signatures. Such a key is what it should be.
+// An otherUse says why a key is not for signatures, which is not a fault of the key.
 type otherUse string
 
 func (o otherUse) Error() string { return string(o) }
 
-// parseKey reads one JWK. jwkset makes the key of it, but gets only members
-// that were scanned strictly here: its own reading folds the case of names, and
-// one key it does not like costs the whole set. On an error the key that is
-// returned has the ID, as far as it is known. The note says what of a good key
-// could not be read.
+// parseKey reads one JWK. It gives jwkset only the members that it has scanned
+// strictly itself: jwkset ignores the case of member names, and refuses a whole
+// set for one bad key. With an error, k has the ID if it is known. The note says
+// what could not be read of a usable key.
 func parseKey(v strictjson.Value) (k verify.Key, note string, err error) {
 	if v.Kind() != strictjson.Obj {
 		return k, "", errors.New("not an object")
@@ -175,13 +173,13 @@ func parseKey(v strictjson.Value) (k verify.Key, note string, err error) {
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
 			private = true
 		}
-		// x5u is not followed. x5t is not compared: issuers that are in wide
-		// use compute it in ways of their own (a hash in hex, say).
+		// x5u is not followed. x5t is not compared: widely used issuers
+		// compute it in other ways, such as a hash in hex.
 	}
 	switch {
 	case private:
-		// A private or symmetric key that is published is one that anybody
-		// can sign with, whatever else is said of it.
+		// Anyone can sign with a private or symmetric key that is published,
+		// whatever its other members say.
 		return k, "", errors.New("has private or symmetric members")
 	case other != "":
 		return k, "", other
@@ -195,21 +193,21 @@ func parseKey(v strictjson.Value) (k verify.Key, note string, err error) {
 	return k, note, err
 }
 
-// isKeyManagement reports whether an algorithm is one of RFC 7518 section 4.1
-// that has public keys, or of a family of them.
+// isKeyManagement reports whether alg is a key management algorithm with public keys
+// (RFC 7518 section 4.1), or looks like one.
 func isKeyManagement(alg string) bool {
 	return alg == "RSA1_5" || strings.HasPrefix(alg, "RSA-OAEP") || strings.HasPrefix(alg, "ECDH-ES") || strings.HasPrefix(alg, "HPKE")
 }
 
-// checkMembers checks the form of a key's numbers: what jwkset would read more
-// leniently, and what would cost more to read than it can be worth.
+// checkMembers checks the encoding of a key's numbers, which jwkset reads leniently,
+// and refuses numbers that would be too expensive to use.
 func checkMembers(m *jwkset.JWKMarshal) error {
 	switch m.KTY {
 	case jwkset.KtyRSA:
 		n, ok1 := octets(m.N)
 		e, ok2 := octets(m.E)
-		// Leading zeros are against RFC 7518 section 2 but common, and leave
-		// no doubt about the number.
+		// Leading zeros violate RFC 7518 section 2, but are common and
+		// unambiguous.
 		n, e = bytes.TrimLeft(n, "\x00"), bytes.TrimLeft(e, "\x00")
 		switch {
 		case !ok1 || !ok2 || len(n) == 0 || len(e) == 0:
@@ -244,19 +242,18 @@ func checkMembers(m *jwkset.JWKMarshal) error {
 	return nil
 }
 
-// octets decodes the base64url of RFC 7515 section 2, in its canonical form.
+// octets decodes canonical base64url (RFC 7515 section 2).
 func octets(s string) ([]byte, bool) {
-	if strings.ContainsAny(s, "\r\n") { // which the decoder passes over
+	if strings.ContainsAny(s, "\r\n") { // the decoder ignores them
 		return nil, false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	return b, err == nil
 }
 
-// convert makes the public key, and compares it with the first certificate of
-// x5c (RFC 7517 section 4.7) if that can be read. It runs on a goroutine that
-// belongs to no request: if the libraries panic over a key, that costs the key
-// and not the process.
+// convert makes the public key, and compares it with the first certificate of x5c
+// (RFC 7517 section 4.7) if that can be read. It recovers panics: no request would
+// do so on the refresher's goroutine, and one bad key must not end the process.
 func convert(m jwkset.JWKMarshal, x5c strictjson.Value) (public crypto.PublicKey, note string, err error) {
 	defer func() {
 		if recover() != nil {
@@ -275,13 +272,13 @@ func convert(m jwkset.JWKMarshal, x5c strictjson.Value) (public crypto.PublicKey
 	return public, note, nil
 }
 
-// certifiedKey returns the key of x5c's first certificate, or a note why it
-// cannot be read. Issuers write x5c in ways of their own, and certificates that
-// Go refuses (a negative serial number, say): a certificate says nothing that
-// the members of the key do not, so that one which cannot be read is no reason to
-// refuse tokens. One that can be read, however it is written, has to agree.
+// certifiedKey returns the key in the first certificate of x5c, or a note why it
+// cannot be read. Some issuers encode x5c differently, or publish certificates
+// that Go refuses, for a negative serial number say. The key's own members say all
+// that is needed, so such a certificate is not a reason to refuse tokens; one that
+// can be read must be for the same key.
 func certifiedKey(x5c strictjson.Value) (key crypto.PublicKey, note string) {
-	first, isText := x5c.Text() // in place of an array of one
+	first, isText := x5c.Text() // some issuers write one string, not an array
 	none := x5c == "" || x5c.Kind() == strictjson.Array
 	for e := range x5c.Elements() {
 		first, isText = e.Text()

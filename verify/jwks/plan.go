@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// budgetSize fetches may be asked for at once, and one more each
-	// budgetRefill: enough for two rotations in a row, and for an issuer to
-	// bear whatever is thrown at the service.
+	// Requests may cause budgetSize fetches at once, and one more every
+	// budgetRefill: enough for two rotations in a row, and few enough for the
+	// issuer however many tokens with unknown keys arrive.
 	budgetSize   = 2
 	budgetRefill = 10 * time.Second
 
@@ -18,53 +18,52 @@ const (
 	maxBackoff   = time.Minute
 	// emptyBackoff is the longest pause while there is no usable set.
 	emptyBackoff = time.Second
-	// askedBackoff is the longest pause while requests ask.
+	// askedBackoff is the longest pause while requests demand a fetch.
 	askedBackoff = 2 * time.Second
 )
 
-// A plan says when the issuer is asked next. It is all arithmetic; the source's
-// lock guards it.
+// A plan says when the issuer is asked next. It only computes; the source's lock
+// guards it.
 type plan struct {
 	next     time.Time // when the next fetch is due
 	fetching *attempt  // under way, or about to be
-	failures int       // in a row
+	failures int       // consecutive
 	failed   time.Time // when the last of them ended
-	earliest time.Time // what a Retry-After has asked for
-	lastErr  error     // of the last attempt, nil if it was good
-	progress time.Time // when the attempt that is under way was last seen to move on
+	earliest time.Time // not before then, by Retry-After
+	lastErr  error     // of the last attempt, nil if it succeeded
+	progress time.Time // when the attempt under way last made progress
 
 	budget   int
 	refilled time.Time
-	declined bool // a request got no fetch since the budget was whole
+	declined bool // a request was declined since the budget was last full
 }
 
-// An attempt is one fetch, which any number of requests may await.
+// An attempt is one fetch, which any number of requests may wait for.
 type attempt struct {
-	demanded bool          // a request asked for it: it comes out of the budget
-	begun    time.Time     // when it was asked for
-	late     bool          // it begins later than planned, because the process did not run
-	waiting  int           // how many requests await it although the last one failed
-	done     chan struct{} // closed when it has ended
+	demanded bool          // by a request, so it is paid for by the budget
+	begun    time.Time     // when it was planned
+	late     bool          // it starts later than planned, because the process did not run
+	waiting  int           // number of requests that wait although the last attempt failed
+	done     chan struct{} // closed when the attempt has ended
 	err      error         // set before done is closed
 }
 
-// init plans the first fetch: at once.
+// init plans the first fetch, for now.
 func (p *plan) init(now time.Time) {
 	p.budget, p.refilled = budgetSize, now
 	p.next = now
 	p.start(now, false)
 }
 
-// start puts a fetch under way.
+// start makes a fetch the one under way.
 func (p *plan) start(now time.Time, demanded bool) *attempt {
 	p.fetching = &attempt{demanded: demanded, begun: now, done: make(chan struct{})}
 	p.progress = now
 	return p.fetching
 }
 
-// spend takes one fetch out of the budget if there is one left. The last one is
-// kept for keys that are new: the tokens of withdrawn ones come for as long as
-// they live.
+// spend takes one fetch out of the budget, if one is left. The last one is kept for
+// unknown keys: tokens of withdrawn keys keep arriving until they expire.
 func (p *plan) spend(now time.Time, withdrawn bool) bool {
 	if n := int(upstream.Since(p.refilled, now) / budgetRefill); n > 0 {
 		p.budget = min(p.budget+n, budgetSize)
@@ -83,13 +82,13 @@ func (p *plan) spend(now time.Time, withdrawn bool) bool {
 	return true
 }
 
-// refund gives back what a failed fetch took: the issuer told us nothing.
+// refund returns a failed fetch to the budget: it brought no news of the keys.
 func (p *plan) refund() { p.budget = min(p.budget+1, budgetSize) }
 
-// succeeded plans the refresh after a good answer to a question that was put at
-// asked: ahead of the end of its lifetime, by a tenth to a quarter of it, at
-// random, so that a hundred replicas do not come at once, and by as long as the
-// last attempt took, so that the next is over in time.
+// succeeded plans the refresh after a good answer to a request made at asked. It is
+// ahead of the end of the answer's lifetime by a random tenth to quarter of it, so
+// that many replicas do not refresh at once, and by as long as the last attempt
+// took, so that the next one ends in time.
 func (p *plan) succeeded(asked, now time.Time, took, lifetime time.Duration) {
 	lead := time.Duration((0.10 + 0.15*rand.Float64()) * float64(lifetime))
 	lead = min(lead+took, lifetime/2)
@@ -100,8 +99,8 @@ func (p *plan) succeeded(asked, now time.Time, took, lifetime time.Duration) {
 	p.failures, p.lastErr, p.earliest = 0, nil, time.Time{}
 }
 
-// hasFailed plans the next try: the pauses double, each between half and all of
-// the step, at random.
+// hasFailed plans the next attempt: the pauses double, each a random value between
+// half of the step and the whole step.
 func (p *plan) hasFailed(now time.Time, err error, retryAfter time.Duration, usable bool) {
 	p.failures++
 	p.failed, p.lastErr = now, err
@@ -112,7 +111,7 @@ func (p *plan) hasFailed(now time.Time, err error, retryAfter time.Duration, usa
 	p.earliest = now.Add(min(retryAfter, maxBackoff))
 	if !usable {
 		step = min(step, emptyBackoff)
-		// Whoever has no keys has no time to wait as long as is asked.
+		// Without usable keys, do not wait as long as Retry-After asks.
 		p.earliest = now.Add(min(retryAfter, emptyBackoff))
 	}
 	pause := step/2 + rand.N(step/2+1)
@@ -122,24 +121,22 @@ func (p *plan) hasFailed(now time.Time, err error, retryAfter time.Duration, usa
 	}
 }
 
-// due says that the time for the next fetch has come.
+// due reports whether it is time for the next fetch.
 func (p *plan) due(now time.Time) bool { return p.fetching == nil && upstream.Reached(p.next, now) }
 
-// startDue starts the fetch whose time has come.
+// startDue starts the fetch that is due.
 func (p *plan) startDue(now time.Time) {
 	p.start(now, false).late = upstream.Reached(p.next.Add(upstream.Lateness), now)
 }
 
-// overdue reports whether the fetch that is under way is late, or has taken so
-// long that the process cannot have run: the failures before it say nothing of
-// how it will end.
+// overdue reports whether the fetch under way is late, or has taken so long that the
+// process cannot have run. Earlier failures do not tell how such a fetch will end.
 func (p *plan) overdue(now time.Time, timeout time.Duration) bool {
 	a := p.fetching
 	return a != nil && (a.late || upstream.Reached(p.progress.Add(timeout+upstream.Lateness), now))
 }
 
-// spentUntil returns when requests can ask for a fetch again; zero if they can
-// now.
+// spentUntil returns when requests can cause a fetch again; zero if they can now.
 func (p *plan) spentUntil(now time.Time) time.Time {
 	if p.budget > 0 || p.failures > 0 || upstream.Since(p.refilled, now) >= budgetRefill {
 		return time.Time{}
@@ -147,8 +144,8 @@ func (p *plan) spentUntil(now time.Time) time.Time {
 	return p.refilled.Add(budgetRefill)
 }
 
-// hasten brings the next try after a failure forward to within pause of now, or
-// of the failure if that is nearer, but not before the issuer wants to be asked.
+// hasten moves the next attempt after a failure forward to at most pause after from,
+// but not before the time that Retry-After asked for.
 func (p *plan) hasten(from time.Time, pause time.Duration) (changed bool) {
 	limit := from.Add(pause)
 	if limit.Before(p.earliest) {

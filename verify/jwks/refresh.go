@@ -79,7 +79,7 @@ func (s *Source) finish(a *attempt, began time.Time, out *outcome, err error) {
 		var e *upstream.Error
 		var wait time.Duration
 		if errors.As(err, &e) {
-			wait = wantsPause(e, now)
+			wait = pauseWanted(e, now)
 		}
 		_, unusable := v.keySet(now)
 		p.hasFailed(now, err, wait, unusable == nil)

@@ -4,8 +4,8 @@ package jwks
 
 import "os"
 
-// openPrivate opens the file. Who may write it is the business of access
-// control lists here, which the service's installation has to set.
+// openPrivate opens the file. On this system access control lists decide who can write
+// it; set them when the service is installed.
 func openPrivate(path string) (*os.File, error) { return os.Open(path) }
 
 func checkPrivateDir(string) error { return nil }

@@ -10,11 +10,10 @@ import (
 	"syscall"
 )
 
-// openPrivate opens a file that nobody else can have written: it is a regular
-// one, and it and its directory belong to this user and are writable for nobody
-// else. It is opened first and looked at then, so that what is read is what was
-// checked; without following a link in its place, and without waiting, should
-// it be a pipe.
+// openPrivate opens a file that no other user can have written: a regular file that,
+// like its directory, belongs to this user and is not writable by others. It
+// checks the open file, so that the file checked is the file read. It does not
+// follow a symbolic link, and does not block if the file is a pipe.
 func openPrivate(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	switch {
@@ -40,8 +39,8 @@ func openPrivate(path string) (*os.File, error) {
 	return file, nil
 }
 
-// checkPrivateDir checks the directory of a file: who can write it can replace
-// the file.
+// checkPrivateDir checks the directory of a file: anyone who can write to it can
+// replace the file.
 func checkPrivateDir(path string) error {
 	info, err := os.Stat(filepath.Dir(path))
 	if err != nil {

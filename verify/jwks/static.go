@@ -7,11 +7,10 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// Static is a source of keys that never change: for tests, and for issuers
-// whose keys come with the configuration ([Parse] reads them from a JWK Set).
-// A key that cannot be used is a fault of the configuration here, not one to be
-// skipped; there is nothing to close. A key without an ID (out of a PEM file, say)
-// is tried for tokens whose "kid" is none of the others'.
+// Static returns a source of keys that never change, for tests and for issuers whose
+// keys are part of the configuration ([Parse] reads them from a JWK Set). A key
+// that cannot be used is a fault of the configuration. A key without an ID, such
+// as one from a PEM file, is tried for tokens whose "kid" no other key has.
 func Static(keys ...verify.Key) verify.KeySource {
 	s := &static{}
 	set, skipped := verify.NewKeySet(keys)
@@ -24,7 +23,7 @@ type static struct {
 	skipped []verify.SkippedKey
 
 	mu     sync.Mutex
-	issuer string // bound to
+	issuer string // that the source is bound to
 	bound  int    // how many times; several verifiers may share the source
 }
 
@@ -61,10 +60,10 @@ func (s *static) check(issuer string) error {
 		bad.add("Static", "%v", k)
 	}
 	if s.set.Len() == 0 && len(s.skipped) == 0 {
-		bad.add("Static", "has no key")
+		bad.add("Static", "needs at least one key")
 	}
 	if s.issuer != "" && s.issuer != issuer {
-		bad.add("Static", "is bound to another issuer already: keys belong to one")
+		bad.add("Static", "is already bound to another issuer: keys belong to one issuer")
 	}
 	return bad.join()
 }
