@@ -10,18 +10,17 @@ import (
 // included. Claims nest three or four deep in practice.
 const MaxDepth = 32
 
-// ErrInvalid is what [Object] returns for every text that is not one strict
-// JSON object. It says no more, so that no byte of the text ends up in a log.
+// ErrInvalid is the only error of [Object]. It gives no details, so that no part of
+// the text gets into a log.
 var ErrInvalid = errors.New("not one strict JSON object")
 
 // A Value is the text of one JSON value that [Object] has checked.
 type Value string
 
-// Object checks that data is exactly one JSON object, strictly, and calls
-// member for each member of the outermost object, in order, while it goes.
-// Because it goes while checking, what member learned counts only once Object
-// has returned nil. Name and value are parts of data, the name where it holds
-// no escape; nothing is allocated for them.
+// Object checks that data is exactly one strict JSON object, and calls member for each
+// member of the outermost object, in order. It does so while it checks, so what
+// member learns is valid only if Object returns nil. The value is a slice of data,
+// and so is the name unless it has escapes; nothing is allocated for them.
 func Object(data string, member func(name string, value Value)) error {
 	s := scanner{data: data}
 	s.space()
@@ -171,8 +170,8 @@ func (s *scanner) array(depth int) bool {
 	}
 }
 
-// number follows RFC 8259 section 6 to the letter: no leading zeros, no sign
-// but minus, digits on both sides of the point.
+// number skips a number (RFC 8259 section 6): no leading zeros, no plus sign, digits
+// on both sides of the point.
 func (s *scanner) number() bool {
 	if s.peek() == '-' {
 		s.pos++
@@ -206,8 +205,8 @@ func (s *scanner) digits() bool {
 	return s.pos > start
 }
 
-// plain marks the bytes that stand for themselves in a string: printable
-// ASCII but the quote and the backslash.
+// plain marks the bytes that represent themselves in a string: printable ASCII except
+// the quote and the backslash.
 var plain = func() (t [256]bool) {
 	for c := 0x20; c < utf8.RuneSelf; c++ {
 		t[c] = c != '"' && c != '\\'
@@ -215,10 +214,10 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// allPlain reports whether each of eight bytes is plain, looking at all at
-// once. A byte has its high bit set in what is tested in the end if it is not
-// ASCII, if it is below a space, or if it is the quote or the backslash; a
-// borrow from a byte below may set a bit too many, never one too few.
+// allPlain reports whether eight bytes are all plain, testing them at once. In the
+// tested word a byte has its high bit set if it is not ASCII, is below a space, or
+// is the quote or the backslash. A borrow from the byte below may set a bit too
+// many, never one too few.
 func allPlain(d string) bool {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	x := uint64(d[0]) | uint64(d[1])<<8 | uint64(d[2])<<16 | uint64(d[3])<<24 |
@@ -227,7 +226,7 @@ func allPlain(d string) bool {
 	return (x|(x-' '*ones)|(quote-ones)|(backslash-ones))&high == 0
 }
 
-// str skips a string and reports whether it holds escapes.
+// str skips a string and reports whether it has escapes.
 func (s *scanner) str() (escaped, ok bool) {
 	d, i := s.data, s.pos+1
 	for {
@@ -263,9 +262,8 @@ func (s *scanner) str() (escaped, ok bool) {
 	}
 }
 
-// escape returns the length of the escape sequence that d starts with, a
-// surrogate pair counting as one, or 0 if it is not valid. A lone surrogate
-// names no character, so it is not valid.
+// escape returns the length of the escape sequence that d starts with, or 0 if it is
+// not valid. A surrogate pair is one sequence; a lone surrogate is not valid.
 func escape(d string) int {
 	if len(d) < 2 {
 		return 0
@@ -314,7 +312,7 @@ func hex4(d string) (u rune, ok bool) {
 	return u, true
 }
 
-// unescape decodes the inside of a string that str has accepted.
+// unescape decodes the content of a string that str has accepted.
 func unescape(d string) string {
 	out := make([]byte, 0, len(d))
 	for i := 0; i < len(d); {
@@ -350,13 +348,13 @@ func unescape(d string) string {
 	return string(out)
 }
 
-// names remembers the member names of one object. A handful of names are
-// compared one by one, without an allocation; past that a map keeps the cost
-// of a hostile object with thousands of members linear.
+// names holds the member names of one object. The first few are compared one by one,
+// without an allocation; after that a map keeps the cost of an object with
+// thousands of members linear.
 type names struct {
 	few  [16]string
 	n    int
-	hash uint64 // a bit for each of the few: most new names need no comparing
+	hash uint64 // one bit per name: most new names need no comparison
 	many map[string]struct{}
 }
 

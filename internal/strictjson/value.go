@@ -10,10 +10,9 @@ import (
 // Kind is the JSON type of a value.
 type Kind byte
 
-// The kinds of a value. None is that of the empty Value, which stands for a
-// member that is not there: it has no text, no number and no elements, so that
-// a caller who forgets to ask whether a member is present gets a refusal and
-// not a panic.
+// The kinds of a value. None is the kind of the empty Value, which represents a
+// missing member. It has no text, number or elements, so that a caller that does
+// not check for it refuses the member and does not panic.
 const (
 	None   Kind = 0
 	Null   Kind = 'n'
@@ -95,8 +94,8 @@ func (v Value) Float() (float64, bool) {
 	return f, err == nil
 }
 
-// short reads a number of a few digits and nothing else, as dates are: what a
-// float64 holds exactly.
+// short reads a number that consists of few digits, as dates do, and that a float64
+// can represent exactly.
 func (v Value) short() (n int64, ok bool) {
 	if len(v) > 15 {
 		return 0, false
@@ -111,7 +110,7 @@ func (v Value) short() (n int64, ok bool) {
 	return n, true
 }
 
-// Elements iterates over an array's elements; any other kind has none.
+// Elements iterates over the elements of an array; other kinds have none.
 func (v Value) Elements() iter.Seq[Value] {
 	return func(yield func(Value) bool) {
 		if v.Kind() != Array {
@@ -135,7 +134,7 @@ func (v Value) Elements() iter.Seq[Value] {
 	}
 }
 
-// Members iterates over an object's members; any other kind has none.
+// Members iterates over the members of an object; other kinds have none.
 func (v Value) Members() iter.Seq2[string, Value] {
 	return func(yield func(string, Value) bool) {
 		if v.Kind() != Obj {

@@ -1,8 +1,7 @@
-// Package upstream talks to authorization servers. It has what all parts of the
-// kit that call one share: the HTTP client and its bounds, which URLs may be
-// asked and which redirects followed, the issuer's metadata (OpenID Connect
-// Discovery 1.0 section 4, RFC 8414 section 3), and errors that are fit for a
-// log.
+// Package upstream calls authorization servers. All parts of the kit that do so
+// share its HTTP client and limits, its rules for URLs and redirects, its reader of
+// issuer metadata (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3), and
+// its errors, which are fit for a log.
 package upstream
 
 import (
@@ -18,35 +17,35 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds one call, from the name server to the last byte.
+	// DefaultTimeout limits one call, from name resolution to the last byte.
 	DefaultTimeout = 5 * time.Second
 	minTimeout     = 100 * time.Millisecond
 	maxTimeout     = time.Minute
-	// MaxBody bounds a document in bytes, after decompression.
+	// MaxBody is the largest response body in bytes, after decompression.
 	MaxBody = 1 << 20
-	// maxHeader bounds an answer's header in bytes.
+	// maxHeader is the largest response header in bytes.
 	maxHeader = 64 << 10
-	// maxRedirects bounds how often an answer may point elsewhere.
+	// maxRedirects is how many redirects are followed.
 	maxRedirects = 3
 )
 
-// Config says how a [Client] calls.
+// Config has the options of a [Client].
 type Config struct {
-	// HTTP has the transport to use. Its policy for redirects is replaced. An
-	// *http.Transport is copied: the copy drops connections that have gone
-	// silent, and bounds an answer's header. Default: a transport of the
-	// client's own.
+	// HTTP provides the transport; its redirect policy is not used. An
+	// *http.Transport is copied: the copy abandons connections that have gone
+	// silent, and limits response headers. Default: a new transport.
 	HTTP *http.Client
-	// DNS resolves names for the client's own transport. Default:
+	// DNS resolves names for the default transport. Default:
 	// net.DefaultResolver.
 	DNS *net.Resolver
-	// Timeout bounds one call. Default: DefaultTimeout.
+	// Timeout limits one call. Default: DefaultTimeout.
 	Timeout time.Duration
-	// Quote lets errors hold what the server or a library has written, made
-	// printable and cut. Without it errors consist of fixed sentences: a
-	// server that knows tokens could write one.
+	// Quote lets errors contain text of the server or of a library, made
+	// printable and cut to length. Without it errors consist of fixed
+	// sentences, since a server that knows tokens could send one.
 	Quote bool
-	// Seen is told what each GET brought, in a few words. Optional.
+	// Seen is called with a short description of the outcome of each GET.
+	// Optional.
 	Seen func(answer string)
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
@@ -55,14 +54,14 @@ type Config struct {
 // A Client calls one authorization server. It is safe for concurrent use.
 type Client struct {
 	get, post *http.Client
-	transport *transport // nil: the user's, which the client knows nothing of
+	transport *transport // nil if the user's RoundTripper is not an *http.Transport
 	timeout   time.Duration
 	quote     bool
 	seen      func(string)
 	now       func() time.Time
 }
 
-// New makes a client.
+// New returns a client.
 func New(c Config) *Client {
 	client := &Client{timeout: c.Timeout, quote: c.Quote, seen: c.Seen, now: c.Now}
 	if client.timeout == 0 {
@@ -93,28 +92,27 @@ func New(c Config) *Client {
 	return client
 }
 
-// CheckTimeout says what is wrong with a [Config.Timeout].
+// CheckTimeout returns what is wrong with a [Config.Timeout], or "".
 func CheckTimeout(d time.Duration) (problem string) {
 	if d != 0 && (d < minTimeout || d > maxTimeout) {
-		return fmt.Sprintf("%v is not within %v and %v", d, minTimeout, maxTimeout)
+		return fmt.Sprintf("%v is not between %v and %v", d, minTimeout, maxTimeout)
 	}
 	return ""
 }
 
-// Timeout returns how long one call takes at most.
+// Timeout returns the limit of one call.
 func (c *Client) Timeout() time.Duration { return c.timeout }
 
-// CloseIdle closes the connections that are not in use, unless they are those of
-// a user's transport.
+// CloseIdle closes idle connections, but not those of a user's RoundTripper.
 func (c *Client) CloseIdle() {
 	if c.transport != nil {
 		c.transport.CloseIdleConnections()
 	}
 }
 
-// CheckRedirect lets an answer point to another path of the same host alone:
-// what says which keys are the issuer's must not be moved by somebody who can
-// make one host redirect, to a foreign one or into the network of this machine.
+// CheckRedirect allows redirects on the same host only. Otherwise anyone who can make
+// one URL of the issuer redirect could replace its keys, or reach hosts in the
+// network of this machine.
 func CheckRedirect(next *http.Request, via []*http.Request) error {
 	last := via[len(via)-1].URL
 	switch {
@@ -132,17 +130,16 @@ type redirectError string
 
 func (e redirectError) Error() string { return string(e) }
 
-// A Response is an answer with status 200, or 304 to a request with an
-// If-None-Match.
+// A Response is a response with status 200, or 304 if the request had If-None-Match.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	Asked  time.Time // when the call began
+	Asked  time.Time // when the request was made
 }
 
-// Get fetches a document. Redirects are followed within the host. The error is
-// an [*Error].
+// Get fetches a document, following redirects on the same host. The error is an
+// [*Error].
 func (c *Client) Get(ctx context.Context, url string, h http.Header) (*Response, error) {
 	resp, err := c.do(ctx, c.get, http.MethodGet, url, h, "")
 	switch e, _ := err.(*Error); {
@@ -193,7 +190,7 @@ func (c *Client) call(ctx context.Context, client *http.Client, method, url stri
 	}
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		return nil, &Error{URL: Redact(url), words: "is not a URL that can be asked"}
+		return nil, &Error{URL: Redact(url), words: "is not a URL that can be requested"}
 	}
 	if req.Header = h.Clone(); req.Header == nil {
 		req.Header = http.Header{}
@@ -206,9 +203,9 @@ func (c *Client) call(ctx context.Context, client *http.Client, method, url stri
 	resp, err := c.roundTrip(client, req)
 	switch e, _ := err.(*Error); {
 	case e != nil && e.Timeout && used != nil:
-		c.transport.leave(used)
+		c.transport.abandon(used)
 	case e != nil && e.Timeout:
-		client.CloseIdleConnections() // as much as can be done to a user's transport
+		client.CloseIdleConnections() // all that is possible with a user's RoundTripper
 	case used != nil && used != c.transport.current.Load():
 		used.CloseIdleConnections()
 	}
@@ -219,7 +216,7 @@ func (c *Client) roundTrip(client *http.Client, req *http.Request) (*Response, e
 	at := Redact(req.URL.String())
 	resp, err := client.Do(req)
 	if err != nil {
-		// The outer error repeats method and URL.
+		// The outer error only adds the method and the URL.
 		if inner := errors.Unwrap(err); inner != nil {
 			err = inner
 		}
@@ -235,7 +232,7 @@ func (c *Client) roundTrip(client *http.Client, req *http.Request) (*Response, e
 	}
 	switch {
 	case headerSize(resp.Header) > maxHeader:
-		// Only a user's transport lets it come this far.
+		// Only a user's RoundTripper lets such a header through.
 		return fail("the header is longer than %d bytes", maxHeader)
 	case resp.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
 		return r, nil
@@ -244,7 +241,7 @@ func (c *Client) roundTrip(client *http.Client, req *http.Request) (*Response, e
 	case resp.ContentLength > MaxBody:
 		return fail("longer than %d bytes", MaxBody)
 	}
-	// What a Content-Length promises need not be so.
+	// Content-Length may be absent or wrong.
 	r.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	switch {
 	case err != nil:
@@ -261,7 +258,7 @@ func headerSize(h http.Header) int {
 	n := 0
 	for name, values := range h {
 		for _, v := range values {
-			n += len(name) + len(v) + 4 // as HTTP/1.1 writes them
+			n += len(name) + len(v) + 4 // as in HTTP/1.1
 		}
 	}
 	return n

@@ -9,17 +9,16 @@ import (
 	"time"
 )
 
-// maxAddresses bounds how many addresses of a name are tried.
+// maxAddresses is how many addresses of a name are tried.
 const maxAddresses = 8
 
-// A dialer connects to a host that has several addresses, or several name
-// servers, of which some do not answer: the others are reached within the time
-// of one call (RFC 8305). net.Dialer waits for the first address, or the first
-// name server, for longer than that.
+// A dialer connects to hosts although some of their addresses, or some name servers,
+// do not answer: it tries the others within the time of one call (RFC 8305).
+// net.Dialer waits longer than that for the first address or name server.
 type dialer struct {
-	limit    time.Duration // of it all
-	attempt  time.Duration // of one address; leaves room for a lost packet
-	stagger  time.Duration // between the addresses, if they do not answer
+	limit    time.Duration // for all of it
+	attempt  time.Duration // for one address; leaves time for a lost packet
+	stagger  time.Duration // between attempts while none succeeds
 	resolver *net.Resolver
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -33,7 +32,7 @@ func newDialer(timeout time.Duration, dns *net.Resolver) *dialer {
 		servers.dial = new(net.Dialer).DialContext
 	}
 	return &dialer{
-		limit:    9 * timeout / 10, // less than the call, so that its error says what was wrong
+		limit:    9 * timeout / 10, // less than the call, so that the error tells the cause
 		attempt:  2 * timeout / 5,
 		stagger:  min(timeout/10, 300*time.Millisecond),
 		resolver: &net.Resolver{PreferGo: dns.PreferGo, StrictErrors: dns.StrictErrors, Dial: servers.dialServer},
@@ -48,13 +47,13 @@ func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.limit)
-	defer cancel() // ends the attempts that are not needed, too
+	defer cancel() // also ends the attempts that are no longer needed
 	done := make(chan struct{})
 	defer close(done)
 
 	lookups := d.lookUp(ctx, host)
 	attempts := make(chan attempt)
-	next := time.NewTimer(d.stagger) // when the next address is tried, whatever the last one does
+	next := time.NewTimer(d.stagger) // when to try the next address although others are still pending
 	defer next.Stop()
 	var todo []netip.Addr
 	var failed error = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
@@ -71,7 +70,7 @@ func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 			todo = interleave(todo, l.addrs)
 			failed = moreTelling(failed, l.err)
 			if running > 0 {
-				continue // the next one has its time
+				continue // the timer starts the next one
 			}
 		case a := <-attempts:
 			running--
@@ -126,9 +125,8 @@ type lookup struct {
 	err   error
 }
 
-// lookUp sends a host's addresses and closes the channel after the last. Each
-// family is looked up by itself: the answer to one question need not wait for
-// the other's, which some name servers never send.
+// lookUp sends a host's addresses and closes the channel after the last. It looks up
+// IPv4 and IPv6 separately, because some name servers never answer one of them.
 func (d *dialer) lookUp(ctx context.Context, host string) <-chan lookup {
 	found := make(chan lookup, 2)
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -150,8 +148,7 @@ func (d *dialer) lookUp(ctx context.Context, host string) <-chan lookup {
 	return found
 }
 
-// interleave appends addresses of one family to those of the other, so that the
-// families take turns.
+// interleave merges the addresses of the two families so that they alternate.
 func interleave(a, b []netip.Addr) []netip.Addr {
 	var all []netip.Addr
 	for i := range max(len(a), len(b)) {
@@ -165,9 +162,8 @@ func interleave(a, b []netip.Addr) []netip.Addr {
 	return all
 }
 
-// moreTelling returns the error that says more of why there is no connection:
-// that an address does not answer rather than that a name has none, and a
-// failing name server rather than an unknown name.
+// moreTelling returns the error that says more about why there is no connection: an
+// address that does not answer, then a failing name server, then an unknown name.
 func moreTelling(a, b error) error {
 	rank := func(err error) int {
 		var dns *net.DNSError
@@ -188,15 +184,15 @@ func moreTelling(a, b error) error {
 	return b
 }
 
-// nameServers connects a resolver to name servers. Go's resolver waits for each
-// as long as a whole call may last, by default, and begins each question with
-// the first one.
+// nameServers connects a resolver to name servers. By default Go's resolver waits for
+// each of them as long as a whole call may last, and starts every question with
+// the first.
 type nameServers struct {
 	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
-	limit time.Duration // of one question to one server, if others can be asked
+	limit time.Duration // for one question to one server, if there are others
 
 	mu     sync.Mutex
-	failed map[string]bool // did not answer the last question
+	failed map[string]bool // servers that did not answer the last question
 	good   string          // the server that answered last
 }
 
@@ -206,7 +202,7 @@ func (n *nameServers) dialServer(ctx context.Context, network, server string) (n
 	switch {
 	case !n.failed[server]:
 	case n.good == "" || n.good == server:
-		limit = 0 // no other one is known to be better: it may be slow
+		limit = 0 // none is known to be better, so it may be slow
 	default:
 		limit /= 4
 	}
@@ -217,7 +213,7 @@ func (n *nameServers) dialServer(ctx context.Context, network, server string) (n
 		return nil, err
 	}
 	c := &serverConn{Conn: conn, servers: n, server: server, ctx: ctx}
-	// The resolver does not look at the context while it waits for an answer.
+	// The resolver ignores the context while it waits for an answer.
 	c.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(longAgo) })
 	if limit > 0 {
 		c.until = time.Now().Add(limit)
@@ -238,12 +234,12 @@ func (n *nameServers) note(server string, err error) {
 	}
 }
 
-// A serverConn is a connection to a name server that ends sooner.
+// A serverConn is a connection to a name server with an earlier deadline.
 type serverConn struct {
 	net.Conn
 	servers *nameServers
 	server  string
-	until   time.Time // zero: when the resolver says
+	until   time.Time // the latest deadline; zero for none
 	ctx     context.Context
 	stop    func() bool
 }
@@ -266,8 +262,8 @@ func (c *serverConn) SetDeadline(t time.Time) error {
 
 var longAgo = time.Unix(1, 0)
 
-// A packetConn is one over UDP: the resolver tells by the type whether messages
-// have their length before them.
+// A packetConn is a serverConn over UDP. The resolver checks for net.PacketConn to
+// know whether messages are preceded by their length.
 type packetConn struct {
 	*serverConn
 	packets net.PacketConn

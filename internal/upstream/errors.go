@@ -14,20 +14,20 @@ import (
 
 // An Error says why a call brought no document.
 type Error struct {
-	URL     string      // that was asked, without secrets
-	Status  int         // 0 if no answer came
-	Header  http.Header // of the answer
-	Broken  bool        // the connection failed, before the answer or within it
-	Timeout bool        // because it took too long
+	URL     string      // that was requested, without secrets
+	Status  int         // 0 without a response
+	Header  http.Header // of the response
+	Broken  bool        // the connection failed, before or during the response
+	Timeout bool        // it failed because it took too long
 
 	words  string
-	quoted string // what a library or the server says of it
+	quoted string // text of a library or of the server
 	cause  error
 }
 
 func (e *Error) Error() string { return e.URL + ": " + e.Reason() }
 
-// Reason is Error without the URL.
+// Reason returns the text of Error without the URL.
 func (e *Error) Reason() string {
 	if e.quoted == "" {
 		return e.words
@@ -37,7 +37,7 @@ func (e *Error) Reason() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// transportError describes an error of the transport.
+// transportError turns an error of the transport into an Error.
 func (c *Client) transportError(ctx context.Context, at string, err error) *Error {
 	e := &Error{URL: at, Broken: true, Timeout: isTimeout(err) || errors.Is(ctx.Err(), context.DeadlineExceeded)}
 	var op *net.OpError
@@ -46,7 +46,7 @@ func (c *Client) transportError(ctx context.Context, at string, err error) *Erro
 	var authority x509.UnknownAuthorityError
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		e.words = "the call was given up"
+		e.words = "the call was canceled"
 	case errors.As(err, &dns):
 		e.words = "the host cannot be resolved"
 	case errors.As(err, &op) && op.Op == "dial":
@@ -70,9 +70,9 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-// A DocumentError says what is wrong with a document that did come.
+// A DocumentError says what is wrong with a document that was fetched.
 type DocumentError struct {
-	URL   string // where it came from, without secrets
+	URL   string // of the document, without secrets
 	Cause error
 }
 
@@ -80,8 +80,8 @@ func (e *DocumentError) Error() string { return e.URL + ": " + e.Cause.Error() }
 
 func (e *DocumentError) Unwrap() error { return e.Cause }
 
-// Printable makes text that a stranger may have written fit for a log line: no
-// control characters, nor any that turn text around, and at most limit bytes.
+// Printable makes untrusted text fit for a log line: it replaces control characters
+// and those that change the direction of text, and cuts the text to limit bytes.
 func Printable(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == '\uFFFD' {
@@ -97,8 +97,8 @@ func Printable(s string, limit int) string {
 
 const redacted = "xxxxx"
 
-// Redact returns a URL without what may be secret in it: user information, the
-// values of the query and the fragment. What is not a URL is treated as one.
+// Redact returns a URL without its user information, the values of its query, and its
+// fragment, which may be secret. Text that is not a URL is treated as if it were.
 func Redact(s string) string {
 	head, fragment, hasFragment := strings.Cut(s, "#")
 	head, query, hasQuery := strings.Cut(head, "?")
@@ -108,12 +108,12 @@ func Redact(s string) string {
 	}
 	end := len(head)
 	if _, err := url.Parse(s); err == nil {
-		// The authority ends where the path begins; a path may have an @.
+		// The authority ends where the path begins, and a path may have an @.
 		if i := strings.IndexByte(head[start:], '/'); i >= 0 {
 			end = start + i
 		}
 	} else if strings.LastIndexByte(s, '@') >= len(head) {
-		// In a query, or behind a password that looks like one.
+		// The @ is in a query, or follows a password that looks like one.
 		return head[:start] + redacted
 	}
 	if i := strings.LastIndexByte(head[:end], '@'); i >= start {
@@ -131,8 +131,8 @@ func Redact(s string) string {
 	return head
 }
 
-// redactQuery keeps the names of a query's parameters. A parameter without a
-// name is a value.
+// redactQuery keeps the names of a query's parameters. A parameter without "=" counts
+// as a value.
 func redactQuery(q string) string {
 	if q == "" {
 		return ""

@@ -11,12 +11,12 @@ import (
 	"github.com/bearerkit/bearerkit/internal/strictjson"
 )
 
-// maxURL is the longest URL that is taken from metadata, in bytes.
+// maxURL is the longest URL accepted in metadata, in bytes.
 const maxURL = 2048
 
-// WellKnown returns where an issuer's metadata may be: first as OpenID Connect
-// Discovery 1.0 section 4 has it, appended to the issuer less its last slash,
-// then as RFC 8414 section 3.1, between host and path.
+// WellKnown returns the URLs of an issuer's metadata: the one of OpenID Connect
+// Discovery 1.0 section 4, appended to the issuer without its trailing slash, and
+// the one of RFC 8414 section 3.1, inserted between host and path.
 func WellKnown(issuer string) []string {
 	u, err := url.Parse(issuer)
 	if err != nil {
@@ -30,16 +30,16 @@ func WellKnown(issuer string) []string {
 	}
 }
 
-// Metadata are the members of a metadata document.
+// Metadata is the members of a metadata document.
 type Metadata map[string]strictjson.Value
 
-// Discover reads an issuer's metadata. The documents are offered to take in the
-// order of [WellKnown] until it accepts one. If it accepts none, the error is a
+// Discover reads an issuer's metadata. It calls take with the documents in the order
+// of [WellKnown] until take accepts one. If there is none, the error is a
 // [DiscoveryError].
 //
-// A server that did not answer is not asked for the other document, unless it
-// took too long and patient is set: one document may hang where the other does
-// not.
+// If the server does not answer, the other document is not requested, unless
+// patient is set and the call timed out: one document may hang while the other
+// does not.
 func (c *Client) Discover(ctx context.Context, issuer string, patient bool, take func(Metadata, *Response) error) error {
 	var failed DiscoveryError
 	for _, at := range WellKnown(issuer) {
@@ -68,8 +68,7 @@ func (c *Client) Discover(ctx context.Context, issuer string, patient bool, take
 	return failed
 }
 
-// A DiscoveryError says for each metadata document that was asked for why it was
-// not used.
+// A DiscoveryError says for each metadata document why it was not used.
 type DiscoveryError []error
 
 func (e DiscoveryError) Error() string {
@@ -82,35 +81,35 @@ func (e DiscoveryError) Error() string {
 
 func (e DiscoveryError) Unwrap() []error { return e }
 
-// ParseMetadata reads a metadata document of the issuer, strictly. The issuer in
-// it must be the configured one to the byte (RFC 8414 section 3.3): else the
-// document is about another server. With quote, the error says which.
+// ParseMetadata reads a metadata document strictly. Its issuer must be equal to the
+// given one, byte for byte (RFC 8414 section 3.3); otherwise the document is about
+// another server. With quote, the error names both.
 func ParseMetadata(data []byte, issuer string, quote bool) (Metadata, error) {
 	m := Metadata{}
 	err := strictjson.Object(string(data), func(name string, value strictjson.Value) { m[name] = value })
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("no metadata: %w", err)
+		return nil, fmt.Errorf("not metadata: %w", err)
 	case m["issuer"] == "":
-		return nil, errors.New("no metadata: no issuer in it")
+		return nil, errors.New("not metadata: it has no issuer")
 	case m["issuer"].Is(issuer):
 		return m, nil
 	}
 	named, _ := m["issuer"].Text()
-	text := "the issuer in it is not the configured one"
+	text := "its issuer is not the configured one"
 	if quote {
-		text += fmt.Sprintf(": it names %q, and %q is configured", Printable(Redact(named), 200), issuer)
+		text += fmt.Sprintf(": it names %q, but %q is configured", Printable(Redact(named), 200), issuer)
 	}
 	if strings.TrimSuffix(named, "/") == strings.TrimSuffix(issuer, "/") {
-		text += " (they differ in a slash at the end)"
+		text += " (they differ in the trailing slash)"
 	}
 	return nil, errors.New(text)
 }
 
-// Endpoint returns the URL of an endpoint, if it may be asked: see [Secure].
+// Endpoint returns the URL of an endpoint if it may be used: see [Secure].
 func (m Metadata) Endpoint(name, issuer string, insecureHTTP bool) (string, error) {
 	if m[name] == "" {
-		return "", fmt.Errorf("no %s in it", name)
+		return "", fmt.Errorf("it has no %s", name)
 	}
 	s, ok := m[name].Text()
 	if !ok {

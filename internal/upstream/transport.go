@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// A transport is an http.Transport that can leave its connections behind. One
-// that has gone silent (a firewall has forgotten it, a peer has died) would
-// otherwise be used for all calls over HTTP/2 until the system gives it up,
-// many minutes later (golang/go#36026).
+// A transport is an http.Transport that can abandon its connections. Otherwise an
+// HTTP/2 connection that has gone silent, because a firewall dropped it or the peer
+// died, would be used for all calls until the system gives it up many minutes later
+// (golang/go#36026).
 type transport struct {
 	current atomic.Pointer[http.Transport]
 }
 
-// newTransport makes a transport of the kit's own, or a copy of base.
+// newTransport returns a copy of base, or the default transport if base is nil.
 func newTransport(base *http.Transport, timeout time.Duration, dns *net.Resolver) *transport {
 	if base == nil {
 		base = &http.Transport{
@@ -42,12 +42,12 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.current.Load().RoundTrip(r)
 }
 
-// CloseIdleConnections is for [http.Client].
+// CloseIdleConnections implements the interface that [http.Client] looks for.
 func (t *transport) CloseIdleConnections() { t.current.Load().CloseIdleConnections() }
 
-// leave has later calls make new connections, if old is still in use. Calls that
-// are under way keep theirs.
-func (t *transport) leave(old *http.Transport) {
+// abandon makes later calls open new connections, if old is the current transport.
+// Calls under way keep theirs.
+func (t *transport) abandon(old *http.Transport) {
 	if t.current.Load() == old {
 		t.current.CompareAndSwap(old, old.Clone())
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// CheckURL says what is wrong with the form of a URL that is to be asked;
-// [Secure] says whether one may be asked over http.
+// CheckURL parses a URL that is to be requested, or returns what is wrong with its
+// form. [Secure] reports whether it may be requested over http.
 func CheckURL(s string) (u *url.URL, problem string) {
 	u, err := url.Parse(s)
 	switch {
@@ -25,10 +25,10 @@ func CheckURL(s string) (u *url.URL, problem string) {
 	return u, ""
 }
 
-// Secure reports whether a URL may be asked on behalf of an issuer. Another
-// origin than the issuer's is fine over https. Plain http would let anybody on
-// the way play the server, so it is for development on one machine: the issuer
-// that is configured and the URL are both on loopback, or insecureHTTP is set.
+// Secure reports whether a URL may be requested on behalf of an issuer. An https URL
+// may have any host. With http, anyone on the network path can impersonate the
+// server, so it is for development on one machine: both the configured issuer and
+// the URL must be on loopback, unless insecureHTTP is set.
 func Secure(u *url.URL, issuer string, insecureHTTP bool) bool {
 	if u.Scheme == "https" || insecureHTTP {
 		return true
@@ -37,9 +37,8 @@ func Secure(u *url.URL, issuer string, insecureHTTP bool) bool {
 	return err == nil && IsLoopback(i) && IsLoopback(u)
 }
 
-// IsLoopback reports whether a URL's host is this machine, by the name
-// localhost in any case or by a loopback address. Other names may resolve to
-// this machine today and to another one tomorrow.
+// IsLoopback reports whether a URL's host is this machine: localhost, in any case, or
+// a loopback address. Any other name may resolve to another machine tomorrow.
 func IsLoopback(u *url.URL) bool {
 	host := u.Hostname()
 	if strings.EqualFold(host, "localhost") {

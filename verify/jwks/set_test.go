@@ -170,8 +170,8 @@ func TestLogOfChanges(t *testing.T) {
 // with both names, and nothing a stranger wrote goes into the log as it stands.
 func TestLogOfAnotherIssuer(t *testing.T) {
 	for named, want := range map[string]string{
-		issuerURL + "/":                       `names \"` + issuerURL + `/\", and \"` + issuerURL + `\" is configured (they differ in a slash at the end)`,
-		"https://evil.example/\u202e\x1b[2J":  `names \"https://evil.example/??[2J\", and \"` + issuerURL + `\" is configured`,
+		issuerURL + "/":                       `names \"` + issuerURL + `/\", but \"` + issuerURL + `\" is configured (they differ in the trailing slash)`,
+		"https://evil.example/\u202e\x1b[2J":  `names \"https://evil.example/??[2J\", but \"` + issuerURL + `\" is configured`,
 		"https://u:secret@evil.example":       `names \"https://xxxxx@evil.example\"`,
 		"https://" + strings.Repeat("x", 999): strings.Repeat("x", 192) + "…",
 	} {

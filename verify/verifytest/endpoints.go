@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// The credentials of the client that every server knows, for introspection
-// and revocation. [Server.AddClient] adds others.
+// The credentials of a client that every server has, for introspection and revocation.
+// [Server.AddClient] adds others.
 const (
 	ClientID     = "resource-server"
 	ClientSecret = "resource-server-secret"
 )
 
-// maxForm bounds a request's body, in bytes.
+// maxForm is the largest request body, in bytes.
 const maxForm = 1 << 20
 
 // AddClient registers a client for introspection and revocation.
@@ -27,9 +27,9 @@ func (s *Server) AddClient(id, secret string) {
 	s.clients[id] = secret
 }
 
-// SetHeader sets a header field of an endpoint's good answers: Cache-Control,
-// say, which the metadata and the key set do not have by default, or another
-// Content-Type. An empty value takes the field away.
+// SetHeader sets a header field of an endpoint's normal responses, such as
+// Cache-Control, which metadata and key set do not have by default, or another
+// Content-Type. An empty value removes the field.
 func (s *Server) SetHeader(e Endpoint, name, value string) {
 	ep := s.endpoint(e)
 	s.mu.Lock()
@@ -38,12 +38,12 @@ func (s *Server) SetHeader(e Endpoint, name, value string) {
 }
 
 // SetMetadata sets members of a metadata document ([OpenIDConfiguration] or
-// [OAuthMetadata]); a nil value takes a member away.
+// [OAuthMetadata]); a nil value removes a member.
 func (s *Server) SetMetadata(e Endpoint, members map[string]any) {
 	if e != OpenIDConfiguration && e != OAuthMetadata {
 		panic("verifytest: SetMetadata of an endpoint that has none")
 	}
-	marshal(members) // fail here and not in a request
+	marshal(members) // panics here and not in a request
 	ep := s.endpoint(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,8 +55,8 @@ func (s *Server) SetMetadata(e Endpoint, members map[string]any) {
 	ep.metadata = document
 }
 
-// serveMetadata has the members that a resource server may want to read; those
-// that describe how users sign in are not there, since they cannot.
+// serveMetadata serves the metadata that resource servers may need. It has no members
+// about signing in, which the server does not support.
 func (s *Server) serveMetadata(name Endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		e := s.endpoint(name)
@@ -87,8 +87,8 @@ func (s *Server) serveKeys(w http.ResponseWriter, r *http.Request) {
 	s.serveDocument(w, r, s.endpoint(JWKS), text)
 }
 
-// serveDocument answers with a document that a client may hold on to, and with
-// 304 if it still has the same (RFC 9110 section 13.1.2).
+// serveDocument answers with a document that a client may cache, or with 304 if the
+// client has it already (RFC 9110 section 13.1.2).
 func (s *Server) serveDocument(w http.ResponseWriter, r *http.Request, e *endpoint, text []byte) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -108,7 +108,7 @@ func (s *Server) serveDocument(w http.ResponseWriter, r *http.Request, e *endpoi
 	_, _ = w.Write(text)
 }
 
-// matches compares entity tags weakly, as If-None-Match wants it.
+// matches compares entity tags weakly, as If-None-Match requires.
 func matches(fields []string, tag string) bool {
 	weak := func(t string) string { return strings.TrimPrefix(strings.TrimSpace(t), "W/") }
 	for _, field := range fields {
@@ -158,8 +158,8 @@ func (s *Server) serveRevocation(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK) // for unknown tokens too (RFC 7009 section 2.2)
 }
 
-// tokenForm reads the request that introspection and revocation share (RFC
-// 7662 section 2.1, RFC 7009 section 2.1). It has answered if it reports false.
+// tokenForm reads the request of introspection and revocation (RFC 7662 section 2.1,
+// RFC 7009 section 2.1). If ok is false, it has sent a response.
 func (s *Server) tokenForm(w http.ResponseWriter, r *http.Request) (token string, ok bool) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -185,8 +185,8 @@ func (s *Server) tokenForm(w http.ResponseWriter, r *http.Request) (token string
 	}
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
-		// One way to authenticate at a time, and in a header the two are
-		// form-encoded (RFC 6749 section 2.3).
+		// A client must authenticate in one way only, and ID and secret are
+		// form-encoded in a header (RFC 6749 section 2.3).
 		if form.Has("client_secret") {
 			return refuse(http.StatusBadRequest, "invalid_request")
 		}

@@ -8,14 +8,13 @@ import (
 	"time"
 )
 
-// A Fault is something wrong with an endpoint: it answers in the place of
-// next, or before it. A test can write its own, one that only looks on
-// included.
+// A Fault makes an endpoint misbehave: it answers instead of next, or changes how next
+// answers. Tests can write others, including one that only observes requests.
 type Fault func(next http.Handler) http.Handler
 
-// Fail makes an endpoint ill until [Server.Heal]. The first of several faults
-// is the outermost: Slow and then Status wait and then answer with the status.
-// They take the place of those that were there.
+// Fail gives an endpoint faults until [Server.Heal], in place of any it had. The first
+// of several faults is the outermost: Slow and then Status waits and then answers
+// with the status.
 func (s *Server) Fail(e Endpoint, faults ...Fault) {
 	ep := s.endpoint(e)
 	var h http.Handler = ep.answer
@@ -27,8 +26,8 @@ func (s *Server) Fail(e Endpoint, faults ...Fault) {
 	ep.faulty = h
 }
 
-// Heal ends the faults of the endpoints, or of all endpoints if none is named.
-// Requests that a fault already has in its hands stay there.
+// Heal ends the faults of the endpoints, or of all endpoints if none is given. It does
+// not affect requests that a fault is already handling.
 func (s *Server) Heal(endpoints ...Endpoint) {
 	if len(endpoints) == 0 {
 		endpoints = Endpoints()
@@ -63,8 +62,8 @@ func Body(contentType, body string) Fault {
 	})
 }
 
-// Slow waits before it answers. The connection is cut if the client hangs up
-// or the server goes down meanwhile.
+// Slow waits before it answers. It closes the connection if the client goes away or
+// the server goes down meanwhile.
 func Slow(delay time.Duration) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,8 +80,7 @@ func Slow(delay time.Duration) Fault {
 	}
 }
 
-// Hang never answers. It ends when the client hangs up or the server goes
-// down.
+// Hang never answers. It ends when the client goes away or the server goes down.
 func Hang() Fault {
 	return Answer(func(_ http.ResponseWriter, r *http.Request) {
 		readAhead(r.Body)
@@ -91,8 +89,7 @@ func Hang() Fault {
 	})
 }
 
-// Cut cuts the connection in the middle of an answer, half of which has been
-// sent.
+// Cut closes the connection after half of the response.
 func Cut() Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -102,8 +99,7 @@ func Cut() Fault {
 	}
 }
 
-// Times has a fault strike n times; the requests after that are answered as if
-// it were not there.
+// Times applies a fault to n requests, and not to later ones.
 func Times(n int, fault Fault) Fault {
 	return func(next http.Handler) http.Handler {
 		var struck atomic.Int64
@@ -118,7 +114,7 @@ func Times(n int, fault Fault) Fault {
 	}
 }
 
-// cutter lets the first half of the first write pass, and flushes it.
+// cutter sends the first half of the first write, and flushes it.
 type cutter struct {
 	http.ResponseWriter
 	wrote bool
@@ -133,8 +129,8 @@ func (c *cutter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readAhead takes the request's body off the connection, since net/http
-// notices that a client has hung up only once it has read all of it.
+// readAhead reads the request's body, because net/http notices that a client has gone
+// away only after the whole body was read.
 func readAhead(body io.ReadCloser) io.ReadCloser {
 	text, _ := io.ReadAll(io.LimitReader(body, maxForm))
 	return io.NopCloser(bytes.NewReader(text))

@@ -15,23 +15,23 @@ import (
 	"sync"
 )
 
-// A Key is a signing key. A test may make one of its parts, or change a copy
-// of one: the same material under another ID, or with another algorithm.
+// A Key is a signing key. Tests can make one from its parts, or change a copy of one,
+// to have the same key under another ID or for another algorithm.
 type Key struct {
 	// ID is the "kid"; empty for a key without one.
 	ID string
-	// Algorithm is the JWS algorithm that the key signs with, and the "alg"
-	// of its JWK. Empty: the JWK has none, and the key signs with RS256,
-	// ES256, ES384, ES512 or EdDSA, by its type and curve.
+	// Algorithm is the JWS algorithm that the key signs with, and the "alg" of
+	// its JWK. If it is empty, the JWK has no "alg", and the key signs with
+	// RS256, ES256, ES384, ES512 or EdDSA, depending on its type and curve.
 	Algorithm string
 	// Private is an *rsa.PrivateKey, an *ecdsa.PrivateKey or an
 	// ed25519.PrivateKey.
 	Private crypto.Signer
 }
 
-// family is what keys of an algorithm look like.
+// A family describes the keys of an algorithm.
 type family struct {
-	hash  crypto.Hash // 0: none of its own
+	hash  crypto.Hash // 0 if the algorithm includes it
 	curve elliptic.Curve
 	rsa   bool
 	pss   bool
@@ -51,13 +51,13 @@ var families = map[string]family{
 	"Ed25519": {},
 }
 
-// Algorithms returns the names of the algorithms that there are.
+// Algorithms returns the names of the supported algorithms.
 func Algorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 }
 
-// NewKey generates a key for an algorithm of [Algorithms], with a random ID.
-// No server knows it: it is an attacker's, until it is given to one.
+// NewKey generates a key for an algorithm of [Algorithms], with a random ID. No server
+// publishes it until it is given to one, so it can also be the key of an attacker.
 func NewKey(algorithm string) *Key {
 	k := &Key{ID: newID(), Algorithm: algorithm}
 	if familyOf(algorithm).rsa {
@@ -71,12 +71,12 @@ func NewKey(algorithm string) *Key {
 func familyOf(algorithm string) family {
 	f, ok := families[algorithm]
 	if !ok {
-		panic(fmt.Sprintf("verifytest: no algorithm %q; Forge makes tokens with a signature of any other kind", algorithm))
+		panic(fmt.Sprintf("verifytest: unknown algorithm %q; use Forge for tokens with any other signature", algorithm))
 	}
 	return f
 }
 
-// generate makes the private key of an algorithm that is not RSA's.
+// generate generates a private key that is not an RSA key.
 func generate(algorithm string) crypto.Signer {
 	if curve := familyOf(algorithm).curve; curve != nil {
 		private, err := ecdsa.GenerateKey(curve, rand.Reader)
@@ -94,9 +94,8 @@ func generateRSA() *rsa.PrivateKey {
 	return private
 }
 
-// pool has the RSA keys of servers that were closed. To generate one takes a
-// tenth of a second, which a suite with many servers would feel. No two open
-// servers ever have the same key.
+// pool has the RSA keys of closed servers. Generating one takes a tenth of a second,
+// which adds up in a suite with many servers. Open servers never share a key.
 var pool struct {
 	sync.Mutex
 	keys []*rsa.PrivateKey
@@ -124,9 +123,9 @@ func returnRSA(keys []*rsa.PrivateKey) {
 // Public returns the public key.
 func (k *Key) Public() crypto.PublicKey { return k.Private.Public() }
 
-// JWK returns the public key as the members of a JWK (RFC 7517 section 4, RFC
-// 7518 section 6, RFC 8037 section 2), with "use" and, if the key has them,
-// "kid" and "alg". The map is the caller's, to make odd ones of.
+// JWK returns the members of the public key's JWK (RFC 7517 section 4, RFC 7518 section
+// 6, RFC 8037 section 2), with "use" and, if the key has them, "kid" and "alg". The
+// caller may change the map, for example to make an invalid key.
 func (k *Key) JWK() map[string]any {
 	jwk := map[string]any{"use": "sig"}
 	if k.ID != "" {
@@ -141,7 +140,7 @@ func (k *Key) JWK() map[string]any {
 		jwk["n"] = encode(p.N.Bytes())
 		jwk["e"] = encode(big.NewInt(int64(p.E)).Bytes())
 	case *ecdsa.PublicKey:
-		// Coordinates are as long as the curve's field, zeros in front.
+		// Coordinates have the length of the curve's field, with leading zeros.
 		point, err := p.Bytes() // 4, x, y
 		must(err)
 		size := len(point) / 2
@@ -159,7 +158,7 @@ func (k *Key) JWK() map[string]any {
 	return jwk
 }
 
-// algorithm is what the key signs with.
+// algorithm returns the algorithm that the key signs with.
 func (k *Key) algorithm() string {
 	if k.Algorithm != "" {
 		return k.Algorithm
@@ -179,9 +178,9 @@ func (k *Key) algorithm() string {
 	return "EdDSA"
 }
 
-// Signature signs a text with the key's algorithm, as a JWS does (RFC 7518
-// section 3, RFC 8037 section 3.1). An ES algorithm takes a key on any curve:
-// the signature is as long as the curve wants it.
+// Signature returns a JWS signature of a text by the key's algorithm (RFC 7518 section
+// 3, RFC 8037 section 3.1). ES algorithms work with a key on any curve, which
+// determines the length of the signature.
 func (k *Key) Signature(text []byte) []byte {
 	f := familyOf(k.algorithm())
 	message, opts := text, crypto.SignerOpts(f.hash)
@@ -223,16 +222,15 @@ func (k *Key) Signature(text []byte) []byte {
 	panic(fmt.Sprintf("verifytest: a %T cannot sign with %s", k.Private, k.algorithm()))
 }
 
-// Sign makes a JWS of a header and a payload (RFC 7515 section 7.1) exactly as
-// given: they need not be JSON, and the header need not tell the truth about
-// the key.
+// Sign returns a JWS of a header and a payload (RFC 7515 section 7.1), which it does
+// not check: they need not be JSON, and the header need not match the key.
 func (k *Key) Sign(header, payload string) string {
 	return Forge(header, payload, k.Signature)
 }
 
-// Forge makes a JWS of a header, a payload and a signature of the caller's
-// making, which gets the text to be signed: an HMAC, a PSS signature with
-// another salt, nothing at all.
+// Forge returns a JWS of a header, a payload and the signature that a function returns
+// for the text to be signed: an HMAC, a PSS signature with another salt, or
+// nothing.
 func Forge(header, payload string, signature func(text []byte) []byte) string {
 	text := encode([]byte(header)) + "." + encode([]byte(payload))
 	return text + "." + encode(signature([]byte(text)))

@@ -7,12 +7,12 @@ import (
 	"slices"
 )
 
-// keyring has the keys of a server; the server's mu guards it.
+// A keyring has the keys of a server. The server's mu guards it.
 type keyring struct {
 	published []*Key
-	current   *Key              // signs by default; not always published
-	raw       []json.RawMessage // odd members of the set
-	borrowed  []*rsa.PrivateKey // to be returned to the pool
+	current   *Key              // signs by default; may be unpublished
+	raw       []json.RawMessage // other elements of the key set
+	borrowed  []*rsa.PrivateKey // return these to the pool
 }
 
 func (r *keyring) init() {
@@ -37,7 +37,7 @@ func (r *keyring) release() {
 	r.borrowed = nil
 }
 
-// has reports whether the set has the key's material.
+// has reports whether the set has the key, under any ID.
 func (r *keyring) has(k *Key) bool {
 	return slices.ContainsFunc(r.published, func(p *Key) bool {
 		public, ok := p.Public().(interface{ Equal(crypto.PublicKey) bool })
@@ -45,10 +45,10 @@ func (r *keyring) has(k *Key) bool {
 	})
 }
 
-// withdraw takes the keys with an ID out of the set.
+// withdraw removes the keys with an ID from the set.
 func (r *keyring) withdraw(id string) bool {
 	before := len(r.published) + len(r.raw)
-	// New slices: those who have the old ones keep what they saw.
+	// The old slices may be in use, so make new ones.
 	r.published = slices.DeleteFunc(slices.Clone(r.published), func(k *Key) bool { return k.ID == id })
 	r.raw = slices.DeleteFunc(slices.Clone(r.raw), func(text json.RawMessage) bool {
 		var jwk map[string]json.RawMessage
@@ -58,8 +58,8 @@ func (r *keyring) withdraw(id string) bool {
 	return len(r.published)+len(r.raw) < before
 }
 
-// signer returns the key to sign with by default. For an algorithm that no
-// key of the set has, one is made and published.
+// signer returns the default key for an algorithm. If no key of the set has the
+// algorithm, it generates and publishes one.
 func (s *Server) signer(algorithm string) *Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,13 +77,13 @@ func (s *Server) signer(algorithm string) *Key {
 	return k
 }
 
-// Key returns the key that signs tokens by default: at first an ES256 key.
+// Key returns the key that signs tokens by default, initially an ES256 key.
 func (s *Server) Key() *Key {
 	k := *s.signer("")
 	return &k
 }
 
-// Keys returns the published keys, without those that [Server.Publish] added.
+// Keys returns the published keys, without the elements that [Server.Publish] added.
 func (s *Server) Keys() []*Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,9 +95,8 @@ func (s *Server) Keys() []*Key {
 	return keys
 }
 
-// Rotate publishes a new key of the same algorithm beside those that are
-// there, signs with it from now on, and returns it. The old key stays
-// published until [Server.Withdraw].
+// Rotate publishes another key of the same algorithm, signs with it from now on, and
+// returns it. The old key stays published until [Server.Withdraw].
 func (s *Server) Rotate() *Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,10 +106,10 @@ func (s *Server) Rotate() *Key {
 	return &c
 }
 
-// Use publishes a key beside those that are there and signs with it from now
-// on: a rotation to a key of the test's choice, to one of another algorithm
-// (Use(NewKey("RS256"))), or back to an old one. A published key with the same
-// ID and algorithm gives way.
+// Use publishes a key in addition to the others and signs with it from now on. It is
+// for rotations to a given key, to another algorithm (Use(NewKey("RS256"))), or
+// back to an old key. The key replaces a published one with the same ID and
+// algorithm.
 func (s *Server) Use(key *Key) {
 	k := *key
 	s.mu.Lock()
@@ -126,9 +125,9 @@ func (r *keyring) use(k *Key) {
 	r.current = k
 }
 
-// Replace gives the published key with an ID new material under the same ID
-// and algorithm, as some issuers do when they rotate, and returns it. It
-// panics if there is no such key.
+// Replace replaces the published key with an ID by another one with the same ID and
+// algorithm, as some issuers do when they rotate, and returns it. It panics if
+// there is no such key.
 func (s *Server) Replace(kid string) *Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,17 +148,16 @@ func (s *Server) Replace(kid string) *Key {
 	return &c
 }
 
-// Withdraw takes the keys with an ID out of the set and reports whether there
-// were any. A key that signs tokens goes on doing so, unpublished: Rotate
-// before.
+// Withdraw removes the keys with an ID from the set and reports whether there were
+// any. If one of them signs tokens, it continues to do so: call Rotate first.
 func (s *Server) Withdraw(kid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keys.withdraw(kid)
 }
 
-// SetKeys makes the set consist of the keys, of which the first one signs
-// tokens. With none the set is empty, and the key that signs stays.
+// SetKeys replaces the whole set. The first key signs tokens from now on; without any
+// key the set is empty, and the key that signs stays the same.
 func (s *Server) SetKeys(keys ...*Key) {
 	var own []*Key
 	for _, key := range keys {
@@ -174,9 +172,9 @@ func (s *Server) SetKeys(keys ...*Key) {
 	}
 }
 
-// Publish adds members to the set that need not be keys: whatever
-// encoding/json can write, a map from [Key.JWK] with something odd in it, say.
-// They come after the keys, in order.
+// Publish adds elements to the set that need not be valid keys: anything that
+// encoding/json can encode, such as a changed map from [Key.JWK]. They follow the
+// keys, in order.
 func (s *Server) Publish(jwks ...any) {
 	var raw []json.RawMessage
 	for _, jwk := range jwks {
@@ -187,7 +185,7 @@ func (s *Server) Publish(jwks ...any) {
 	s.keys.raw = append(slices.Clone(s.keys.raw), raw...)
 }
 
-// document is the key set as JSON.
+// document returns the key set as JSON.
 func (r *keyring) document() []byte {
 	members := []json.RawMessage{}
 	for _, k := range r.published {

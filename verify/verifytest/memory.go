@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// memory is an [http.RoundTripper] that calls the server without a network.
-// What it waits on are channels, so that time passes in a synctest bubble.
+// memory is an [http.RoundTripper] that calls the server without a network. It waits
+// on channels only, so that time can advance in a synctest bubble.
 type memory struct{ s *Server }
 
 func dialError(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
@@ -49,8 +49,8 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	} else {
-		// The body is the client's until it has an answer, so the server gets
-		// a copy of it; a resource server's requests are small.
+		// The body belongs to the client until it has a response, so the
+		// server gets a copy. Requests of resource servers are small.
 		text, err := io.ReadAll(req.Body)
 		if err != nil {
 			cancel()
@@ -59,7 +59,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 		r.Body = io.NopCloser(strings.NewReader(string(text)))
 	}
 
-	h, life, ok := m.s.enter(r)
+	h, up, ok := m.s.enter(r)
 	if !ok {
 		cancel()
 		return nil, dialError(syscall.ECONNREFUSED)
@@ -67,7 +67,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	body, pipe := io.Pipe()
 	w := &memoryWriter{header: http.Header{}, pipe: pipe, ready: make(chan struct{}), bodiless: req.Method == http.MethodHead}
 	aborted := make(chan struct{})
-	stop := context.AfterFunc(life, func() {
+	stop := context.AfterFunc(up, func() {
 		_ = pipe.CloseWithError(errReset)
 		cancel()
 	})
@@ -92,7 +92,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	select {
 	case <-w.ready:
 	case <-aborted:
-	case <-life.Done():
+	case <-up.Done():
 	case <-req.Context().Done():
 	}
 	switch {
@@ -100,7 +100,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel()
 		_ = body.Close()
 		return nil, req.Context().Err()
-	case life.Err() != nil:
+	case up.Err() != nil:
 		return nil, errReset
 	}
 	select {
@@ -120,7 +120,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// memoryBody is a response's body; to close it is to hang up.
+// memoryBody is the body of a response. Closing it closes the connection.
 type memoryBody struct {
 	*io.PipeReader
 	cancel context.CancelFunc
@@ -133,7 +133,7 @@ func (b *memoryBody) Close() error {
 	return b.PipeReader.Close()
 }
 
-// memoryWriter is the server's end of a request in memory.
+// memoryWriter is the server's side of a request in memory.
 type memoryWriter struct {
 	pipe     *io.PipeWriter
 	bodiless bool
@@ -149,7 +149,7 @@ func (w *memoryWriter) Header() http.Header { return w.header }
 
 func (w *memoryWriter) WriteHeader(status int) {
 	if status >= 100 && status < 200 {
-		return // an interim answer; the client waits for the final one
+		return // an informational response; the client waits for the final one
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,7 +173,7 @@ func (w *memoryWriter) Write(p []byte) (int, error) {
 	return w.pipe.Write(p)
 }
 
-// Flush sends the header; what is written is never held back.
+// Flush sends the header; writes are never buffered.
 func (w *memoryWriter) Flush() { w.WriteHeader(http.StatusOK) }
 
 func (w *memoryWriter) noBody() bool {

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// An Endpoint is one of the places where a resource server meets its
-// authorization server.
+// An Endpoint is an endpoint of an authorization server that resource servers use.
 type Endpoint string
 
 // The endpoints.
@@ -31,21 +30,21 @@ func Endpoints() []Endpoint {
 
 const defaultAudience = "https://api.example.com"
 
-// A Server is an authorization server for tests. It is safe for concurrent
-// use, its adjustment included.
+// A Server is an authorization server for tests. It is safe for concurrent use; its
+// settings can be changed while it serves requests.
 type Server struct {
 	issuer    string
 	origin    *url.URL // scheme and host of the issuer
 	endpoints map[Endpoint]*endpoint
 	paths     map[string]*endpoint
 	client    *http.Client
-	handlers  sync.WaitGroup // what runs for requests, so that Close can wait for it
+	handlers  sync.WaitGroup // running request handlers, for Close
 
 	mu       sync.Mutex
 	up       bool
 	closed   bool
-	life     context.Context // ends when the server goes down
-	end      context.CancelFunc
+	ctx      context.Context // canceled when the server goes down
+	cancel   context.CancelFunc
 	addr     string // to listen on; empty: in memory
 	listener *http.Server
 	serving  chan struct{} // closed when listener's Serve has returned
@@ -55,21 +54,21 @@ type Server struct {
 	clients map[string]string // secret by client id
 }
 
-// endpoint has what can be adjusted about an endpoint; the server's mu guards
-// all but the first three fields.
+// An endpoint has the settings of an endpoint. The server's mu guards all but the
+// first three fields.
 type endpoint struct {
 	name   Endpoint
 	path   string
 	answer http.HandlerFunc
 
 	requests int
-	faulty   http.Handler // nil: in good health
-	header   http.Header  // of every good answer, over the defaults
+	faulty   http.Handler // nil without a fault
+	header   http.Header  // of normal responses, in addition to the defaults
 	metadata map[string]any
 }
 
-// NewServer starts a server on a free port of the loopback interface and
-// panics if it cannot. Its issuer identifier is its URL.
+// NewServer starts a server on a free port of the loopback interface. It panics if it
+// cannot. The issuer identifier is the server's URL.
 func NewServer() *Server {
 	s, err := Listen("127.0.0.1:0")
 	if err != nil {
@@ -78,9 +77,9 @@ func NewServer() *Server {
 	return s
 }
 
-// Listen starts a server on a TCP address ("127.0.0.1:9000", or "localhost:0"
-// for any free port). Its issuer identifier is http:// and the address, with
-// localhost for an address that has no host.
+// Listen starts a server on a TCP address, such as "127.0.0.1:9000", or "localhost:0"
+// for a free port. The issuer identifier is http:// and the address, with localhost
+// if the address has no host.
 func Listen(addr string) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -100,12 +99,12 @@ func Listen(addr string) (*Server, error) {
 	return s, nil
 }
 
-// NewInMemory makes a server that listens nowhere: its [Server.Client] reaches
-// it within the process, and its [Server.Handler] can be put behind a listener
-// of the test's own (with TLS, say). The issuer identifier is an http or https
-// URL of any host, with or without a path; NewInMemory panics if it is not.
+// NewInMemory returns a server without a listener: its [Server.Client] calls it within
+// the process. A test can also serve its [Server.Handler], with TLS for example.
+// The issuer identifier is an http or https URL of any host, with or without a
+// path; NewInMemory panics if it is not.
 //
-// In a testing/synctest bubble, make the server inside of the bubble.
+// With testing/synctest, create the server inside the bubble.
 func NewInMemory(issuer string) *Server {
 	s := newServer(issuer)
 	s.client = &http.Client{Transport: memory{s}}
@@ -124,9 +123,9 @@ func newServer(issuer string) *Server {
 		tokens:  map[digest]issued{},
 		clients: map[string]string{ClientID: ClientSecret},
 	}
-	s.life, s.end = context.WithCancel(context.Background())
-	// The one well-known path is put behind the issuer's own path, the other
-	// one before it (RFC 8414 section 5).
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	// One well-known path is appended to the path of the issuer, the other is
+	// put before it (RFC 8414 section 5).
 	base := strings.TrimSuffix(u.EscapedPath(), "/")
 	s.endpoints, s.paths = map[Endpoint]*endpoint{}, map[string]*endpoint{}
 	for _, e := range []*endpoint{
@@ -143,7 +142,7 @@ func newServer(issuer string) *Server {
 	return s
 }
 
-// serve serves on a listener; mu is held.
+// serve serves on a listener. mu must be held.
 func (s *Server) serve(l net.Listener) {
 	s.listener = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	s.serving = make(chan struct{})
@@ -153,42 +152,41 @@ func (s *Server) serve(l net.Listener) {
 	}(s.listener, s.serving)
 }
 
-// Issuer returns the issuer identifier, the "iss" of its tokens.
+// Issuer returns the issuer identifier, the "iss" of the server's tokens.
 func (s *Server) Issuer() string { return s.issuer }
 
-// Audience returns the "aud" that its tokens have by default.
+// Audience returns the default "aud" of the server's tokens.
 func (s *Server) Audience() string { return defaultAudience }
 
-// URL returns the address of an endpoint.
+// URL returns the URL of an endpoint.
 func (s *Server) URL(e Endpoint) string { return s.origin.String() + s.endpoint(e).path }
 
-// JWKSURL returns the address of the key set.
+// JWKSURL returns the URL of the key set.
 func (s *Server) JWKSURL() string { return s.URL(JWKS) }
 
-// Client returns a client that reaches the server, until it is closed. The
-// client of a server in memory reaches nothing else: every other host is
-// unknown to it.
+// Client returns a client for the server, until it is closed. The client of a server
+// in memory cannot reach any other host.
 func (s *Server) Client() *http.Client { return s.client }
 
-// Handler returns what answers requests, for a listener or a RoundTripper of
-// the test's own. While the server is down the handler cuts the connection.
+// Handler returns the server's handler, for a listener or RoundTripper of the test.
+// While the server is down, the handler closes the connection.
 func (s *Server) Handler() http.Handler { return s }
 
-// ServeHTTP answers a request, as [Server.Handler].
+// ServeHTTP answers a request: the server is its own [Server.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h, life, ok := s.enter(r)
+	h, up, ok := s.enter(r)
 	if !ok {
 		panic(http.ErrAbortHandler)
 	}
 	defer s.handlers.Done()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(life, cancel)()
+	defer context.AfterFunc(up, cancel)()
 	h.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// enter counts a request in and finds its handler.
-func (s *Server) enter(r *http.Request) (h http.Handler, life context.Context, ok bool) {
+// enter counts a request and returns its handler.
+func (s *Server) enter(r *http.Request) (h http.Handler, up context.Context, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.up {
@@ -197,17 +195,17 @@ func (s *Server) enter(r *http.Request) (h http.Handler, life context.Context, o
 	s.handlers.Add(1)
 	e := s.paths[r.URL.EscapedPath()]
 	if e == nil {
-		return http.NotFoundHandler(), s.life, true
+		return http.NotFoundHandler(), s.ctx, true
 	}
 	e.requests++
 	if e.faulty != nil {
-		return e.faulty, s.life, true
+		return e.faulty, s.ctx, true
 	}
-	return e.answer, s.life, true
+	return e.answer, s.ctx, true
 }
 
-// Requests returns how many requests have reached an endpoint, those included
-// that a fault answered.
+// Requests returns how many requests an endpoint has received, including those that a
+// fault answered.
 func (s *Server) Requests(e Endpoint) int {
 	ep := s.endpoint(e)
 	s.mu.Lock()
@@ -215,9 +213,9 @@ func (s *Server) Requests(e Endpoint) int {
 	return ep.requests
 }
 
-// Down takes the server off the network: connections are cut, new ones are
-// refused. Handlers still at work see their request's context end. It does
-// nothing to a server that is down.
+// Down makes the server unreachable: it closes all connections and refuses new ones,
+// and cancels the contexts of requests under way. It does nothing if the server is
+// down.
 func (s *Server) Down() {
 	s.mu.Lock()
 	if !s.up {
@@ -225,21 +223,20 @@ func (s *Server) Down() {
 		return
 	}
 	s.up = false
-	listener, serving, end := s.listener, s.serving, s.end
+	listener, serving, cancel := s.listener, s.serving, s.cancel
 	s.listener = nil
 	s.mu.Unlock()
-	// The connections go first, so that no handler that ends with its context
-	// gets an answer through.
+	// Close the connections first, so that no handler that ends with its
+	// context can still send a response.
 	if listener != nil {
 		_ = listener.Close()
 		<-serving
 	}
-	end()
+	cancel()
 }
 
-// Up brings the server back, with all that it knew, on the same port. It
-// panics if somebody else has taken the port, and does nothing to a server
-// that is up or closed.
+// Up makes the server reachable again on the same port, with the same state. It panics
+// if another program uses the port, and does nothing if the server is up or closed.
 func (s *Server) Up() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,12 +250,12 @@ func (s *Server) Up() {
 		}
 		s.serve(l)
 	}
-	s.life, s.end = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.up = true
 }
 
-// relisten listens on a port that was in use a moment ago. An outgoing
-// connection of some other program may sit on it for a while.
+// relisten listens on a port that was in use a moment ago. The outgoing connection of
+// another program may occupy it for a while.
 func relisten(addr string) (net.Listener, error) {
 	const patience, pause = 5 * time.Second, 10 * time.Millisecond
 	for start := time.Now(); ; time.Sleep(pause) {
@@ -269,9 +266,9 @@ func relisten(addr string) (net.Listener, error) {
 	}
 }
 
-// Close ends the server for good and waits for the handlers at work, whose
-// requests' contexts have ended by then. RSA keys that the server generated
-// itself may serve another server afterwards: do not use them any more.
+// Close stops the server for good. It cancels the contexts of requests under way and
+// waits for their handlers. Another server may reuse the RSA keys that this one has
+// generated, so do not use them after Close.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true

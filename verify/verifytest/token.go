@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Claims are members of a claims set (RFC 7519 section 4). A nil value takes
-// away a claim that is there by default; a [time.Time] becomes a NumericDate
-// in whole seconds; json.RawMessage("null") is null.
+// Claims are members of a claims set (RFC 7519 section 4). A nil value removes a
+// default claim; a [time.Time] becomes a NumericDate in whole seconds; use
+// json.RawMessage("null") for null.
 type Claims map[string]any
 
-// TokenLifetime is how long tokens live by default.
+// TokenLifetime is the default lifetime of tokens.
 const TokenLifetime = time.Hour
 
 // A TokenOption changes how a token is made.
@@ -25,15 +25,16 @@ type tokenConfig struct {
 	bare      bool
 }
 
-// WithAlgorithm signs with an algorithm of [Algorithms], by the published key
-// that has it; one is made and published if there is none. Together with
-// WithKey it makes that key sign with the algorithm.
+// WithAlgorithm signs with an algorithm of [Algorithms]. The key is the published one
+// that has the algorithm; if there is none, the server generates and publishes one.
+// With WithKey, that key signs with the algorithm.
 func WithAlgorithm(algorithm string) TokenOption {
 	return func(c *tokenConfig) { c.algorithm = algorithm }
 }
 
-// WithHeader sets members of the header, in the way of [Claims]. They need not
-// tell the truth: WithHeader(map[string]any{"alg": "ES384"}) signs as before.
+// WithHeader sets members of the header, in the same way as [Claims]. It has no effect
+// on the signature: WithHeader(map[string]any{"alg": "ES384"}) does not change the
+// algorithm.
 func WithHeader(header map[string]any) TokenOption {
 	return func(c *tokenConfig) {
 		if c.header == nil {
@@ -43,34 +44,33 @@ func WithHeader(header map[string]any) TokenOption {
 	}
 }
 
-// WithKey signs with a key, which need not be the server's: if it is not, the
-// server will not know the token when it is asked to introspect it.
+// WithKey signs with a key. If the server does not publish the key, introspection does
+// not know the token.
 func WithKey(key *Key) TokenOption {
 	return func(c *tokenConfig) { c.key = key }
 }
 
-// WithoutDefaults makes a token of the given claims alone, and of a header with
-// alg and kid alone: tokens as other servers make them. One without "exp" is not
-// good anywhere.
+// WithoutDefaults makes a token with the given claims only, and a header with alg and
+// kid only, to imitate other servers. No verifier accepts a token without "exp".
 func WithoutDefaults() TokenOption {
 	return func(c *tokenConfig) { c.bare = true }
 }
 
-// Token makes an access token by the JWT profile (RFC 9068 section 2): typ
-// at+jwt, iss, aud, sub, client_id, iat, exp [TokenLifetime] ahead, a new jti,
-// and no scope. The claims take the defaults' place. Introspection knows the
-// token as active until it expires or is revoked.
+// Token makes an access token of the JWT profile (RFC 9068 section 2): typ at+jwt, iss,
+// aud, sub, client_id, iat, exp after [TokenLifetime], a new jti, and no scope. The
+// given claims replace the defaults. For introspection the token is active until it
+// expires or is revoked.
 func (s *Server) Token(claims Claims, options ...TokenOption) string {
 	var c tokenConfig
 	for _, o := range options {
 		o(&c)
 	}
-	key, ours := c.key, true
+	key, known := c.key, true
 	if key == nil {
 		key = s.signer(c.algorithm)
 	} else {
 		s.mu.Lock()
-		ours = s.keys.has(key)
+		known = s.keys.has(key)
 		s.mu.Unlock()
 		if c.algorithm != "" {
 			key = &Key{ID: key.ID, Algorithm: c.algorithm, Private: key.Private}
@@ -88,30 +88,29 @@ func (s *Server) Token(claims Claims, options ...TokenOption) string {
 		full = s.claims(claims)
 	}
 	token := key.Sign(string(marshal(merge(header, c.header))), string(marshal(full)))
-	if ours {
+	if known {
 		s.remember(token, full, claims)
 	}
 	return token
 }
 
-// OpaqueToken makes a token that says nothing to its reader. Introspection
-// answers for it with the claims and with the same defaults as [Server.Token].
+// OpaqueToken makes a token that is not a JWT. Introspection answers with the claims
+// and the defaults of [Server.Token].
 func (s *Server) OpaqueToken(claims Claims) string {
 	token := newID() + newID()
 	s.Issue(token, claims)
 	return token
 }
 
-// Issue has introspection know a token of the caller's making as active, with
-// the claims and with the same defaults as [Server.Token], and with a token_type
-// of Bearer. For a JWT of the server's the answer may say other things than the
-// token.
+// Issue makes introspection answer that a given token is active, with the claims, the
+// defaults of [Server.Token] and a token_type of Bearer. The token may be a JWT of
+// the server, whose claims the answer need not match.
 func (s *Server) Issue(token string, claims Claims) {
 	s.remember(token, s.claims(claims), claims)
 }
 
-// Revoke has introspection know a token as inactive from now on (RFC 7009).
-// The token itself, if it is a JWT, cannot tell.
+// Revoke makes introspection answer that a token is inactive (RFC 7009). A JWT itself
+// does not change.
 func (s *Server) Revoke(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,7 +119,7 @@ func (s *Server) Revoke(token string) {
 
 func (s *Server) claims(claims Claims) map[string]any { return defaults(s.issuer, claims) }
 
-// defaults returns the claims over those that every token has.
+// defaults returns the claims merged over the default ones.
 func defaults(issuer string, claims Claims) map[string]any {
 	now := time.Now()
 	return merge(map[string]any{
@@ -134,7 +133,7 @@ func defaults(issuer string, claims Claims) map[string]any {
 	}, claims)
 }
 
-// merge sets members over the defaults.
+// merge sets members in the defaults.
 func merge(defaults, members map[string]any) map[string]any {
 	maps.Copy(defaults, members)
 	for name, value := range defaults {
@@ -150,7 +149,7 @@ func merge(defaults, members map[string]any) map[string]any {
 
 type digest = [sha256.Size]byte
 
-// issued is a token that introspection knows.
+// An issued is a token that introspection knows.
 type issued struct {
 	answer   []byte   // of RFC 7662 section 2.2
 	exp, nbf *float64 // seconds
@@ -161,8 +160,7 @@ func (i issued) active(now time.Time) bool {
 	return (i.exp == nil || t < *i.exp) && (i.nbf == nil || t >= *i.nbf)
 }
 
-// remember has introspection answer with the claims; given are those that the
-// caller named.
+// remember makes introspection answer with the claims; given are those of the caller.
 func (s *Server) remember(token string, claims map[string]any, given Claims) {
 	answer := map[string]any{"token_type": "Bearer"}
 	if _, named := given["token_type"]; named {
@@ -173,14 +171,14 @@ func (s *Server) remember(token string, claims map[string]any, given Claims) {
 	entry := issued{marshal(answer), seconds(claims["exp"]), seconds(claims["nbf"])}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.tokens); n >= 1024 && n&(n-1) == 0 { // now and then
+	if n := len(s.tokens); n >= 1024 && n&(n-1) == 0 { // at every power of two
 		now := float64(time.Now().Unix())
 		maps.DeleteFunc(s.tokens, func(_ digest, i issued) bool { return i.exp != nil && *i.exp <= now })
 	}
 	s.tokens[sha256.Sum256([]byte(token))] = entry
 }
 
-// seconds reads a NumericDate; one that is no number never comes.
+// seconds reads a NumericDate; nil if it is not a number.
 func seconds(date any) *float64 {
 	var t *float64
 	if date == nil || json.Unmarshal(marshal(date), &t) != nil {

@@ -8,23 +8,21 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// NewToken makes a verified token, for the test of a handler: the one that
-// [verify.Verifier.Verify] returns for an access token with the claims, over the
-// same defaults as those of [Server.Token]. HasScope, HasPermission and Claims
-// work on it. It needs no server, because the verifier that it comes from trusts
-// a key of this package alone and goes away with the call; any audience and any
-// issuer will do. The functions in as may set how the issuer's tokens are read
-// ([verify.Issuer.SubjectClaim] and the like). NewToken panics if no verifier
-// would accept the claims: if the token has expired, or a scope is a number.
+// NewToken returns a verified token for the test of a handler: what
+// [verify.Verifier.Verify] returns for an access token with these claims and the
+// defaults of [Server.Token]. It needs no server and accepts any audience and
+// issuer. The options change how the issuer's tokens are read, for example by
+// [verify.Issuer.SubjectClaim]. NewToken panics if no verifier would accept the
+// claims, because the token has expired, say, or its scope is a number.
 //
 //	ctx := middleware.NewContext(r.Context(), user, verifytest.NewToken(verifytest.Claims{"permissions": []string{"orders.delete"}}))
-func NewToken(claims Claims, as ...func(*verify.Issuer)) *verify.Token {
+func NewToken(claims Claims, options ...func(*verify.Issuer)) *verify.Token {
 	full := defaults("https://issuer.example.com", claims)
 	name, _ := full["iss"].(string)
 	key := ownKey()
 	set, _ := verify.NewKeySet([]verify.Key{{ID: key.ID, Algorithm: key.Algorithm, Public: key.Public()}})
 	issuer := verify.Issuer{Issuer: name, Keys: ownKeys{set}, InsecureNoAudience: true, AllowNoSubject: true}
-	for _, set := range as {
+	for _, set := range options {
 		set(&issuer)
 	}
 	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{issuer}, CacheSize: verify.NoCache})
@@ -41,7 +39,7 @@ func NewToken(claims Claims, as ...func(*verify.Issuer)) *verify.Token {
 
 var ownKey = sync.OnceValue(func() *Key { return NewKey("EdDSA") })
 
-// ownKeys is the source of one key set that never changes.
+// ownKeys is a source of one key set that never changes.
 type ownKeys struct{ set *verify.KeySet }
 
 func (k ownKeys) Bind(string) error               { return nil }
