@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/faults"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
@@ -101,10 +102,9 @@ var defaultCredentials = []CredentialSource{AuthorizationHeader()}
 
 // prepare checks the configuration and makes the metadata ready.
 func (c Config) prepare(issuers []string) (m *metadata, err error) {
-	var bad []error
-	fault := func(field, problem string) { bad = append(bad, &verify.Fault{Field: field, Problem: problem}) }
+	var bad faults.List[verify.Fault]
 	if !isQuotable(c.Realm) {
-		fault("Realm", "has characters outside of %x20-21 / %x23-5B / %x5D-7E")
+		bad.Add("Realm", "%s", "has characters outside of %x20-21 / %x23-5B / %x5D-7E")
 	}
 	sources := c.Credentials
 	if len(sources) == 0 {
@@ -112,22 +112,17 @@ func (c Config) prepare(issuers []string) (m *metadata, err error) {
 	}
 	for i, s := range sources {
 		if s.read == nil {
-			fault(fmt.Sprintf("Credentials[%d]", i), "is empty")
+			bad.Add(fmt.Sprintf("Credentials[%d]", i), "is empty")
 		}
 	}
 	for i, k := range c.Authenticators {
-		k.check(func(field, problem string) { fault(fmt.Sprintf("Authenticators[%d].%s", i, field), problem) })
+		bad.Join(fmt.Sprintf("Authenticators[%d]", i), k.check())
 	}
 	if c.Metadata != nil {
 		m, err = newMetadata(*c.Metadata, issuers, sources)
-		for _, f := range verify.Faults(err) {
-			fault("Metadata."+f.Field, f.Problem)
-		}
+		bad.Join("Metadata", err)
 	}
-	if len(bad) > 0 {
-		return nil, fmt.Errorf("middleware: invalid configuration: %w", errors.Join(bad...))
-	}
-	return m, nil
+	return m, bad.ErrOf("middleware")
 }
 
 // ForIssuer is the short way for the common case: tokens of one issuer, whose

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/bearerkit/bearerkit/internal/faults"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -35,17 +36,19 @@ type Authenticator struct {
 	Challenge string
 }
 
-// check reports what is wrong with an authenticator.
-func (k Authenticator) check(fault func(field, problem string)) {
+// check reports every fault of an authenticator.
+func (k Authenticator) check() error {
+	var bad faults.List[verify.Fault]
 	if k.Credentials.read == nil {
-		fault("Credentials", "is required")
+		bad.Add("Credentials", "is required")
 	}
 	if k.Authenticate == nil {
-		fault("Authenticate", "is required")
+		bad.Add("Authenticate", "is required")
 	}
 	if k.Challenge != "" && !isChallenge(k.Challenge) {
-		fault("Challenge", "is not a scheme other than Bearer and its parameters, in printable ASCII")
+		bad.Add("Challenge", "is not a scheme other than Bearer and its parameters, in printable ASCII")
 	}
+	return bad.Err()
 }
 
 // isChallenge reports whether s may be a challenge: a scheme that is not Bearer,

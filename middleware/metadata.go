@@ -2,13 +2,13 @@ package middleware
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/bearerkit/bearerkit/internal/faults"
 	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
@@ -41,28 +41,27 @@ type metadata struct {
 }
 
 func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSource) (*metadata, error) {
-	var bad []error
-	fault := func(field, problem string) { bad = append(bad, &verify.Fault{Field: field, Problem: problem}) }
+	var bad faults.List[verify.Fault]
 	u, err := url.Parse(c.Resource)
 	switch {
 	case c.Resource == "":
-		fault("Resource", "is required")
+		bad.Add("Resource", "is required")
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		fault("Resource", "is no https URL")
+		bad.Add("Resource", "is no https URL")
 	case u.Scheme == "http" && !upstream.IsLoopback(u):
-		fault("Resource", "is not https")
+		bad.Add("Resource", "is not https")
 	case u.User != nil || strings.Contains(c.Resource, "#"):
-		fault("Resource", "has user information or a fragment")
+		bad.Add("Resource", "has user information or a fragment")
 	case !isQuotable(c.Resource):
-		fault("Resource", "has characters that cannot stand in a challenge")
+		bad.Add("Resource", "has characters that cannot stand in a challenge")
 	}
 	for _, s := range c.ScopesSupported {
 		if !isScopeToken(s) {
-			fault("ScopesSupported", strconv.Quote(s)+" is not a scope")
+			bad.Add("ScopesSupported", "%q is not a scope", s)
 		}
 	}
-	if len(bad) > 0 {
-		return nil, errors.Join(bad...)
+	if err := bad.Err(); err != nil {
+		return nil, err
 	}
 	var methods []string
 	for _, s := range sources {

@@ -107,7 +107,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) prepare() (*Verifier, error) {
-	var bad faults
+	var bad faultList
 	v := &Verifier{
 		issuers: map[string]*issuer{},
 		algs:    map[string]*algorithm{},
@@ -123,7 +123,7 @@ func (c Config) prepare() (*Verifier, error) {
 	single := c.Issuer != "" || c.Audience != nil || c.Keys != nil || c.Introspection != nil
 	switch {
 	case single && len(list) > 0:
-		bad.add("Issuers", "set either Issuers or Issuer, Audience, Keys and Introspection, not both")
+		bad.Add("Issuers", "set either Issuers or Issuer, Audience, Keys and Introspection, not both")
 	case len(list) == 0:
 		list = []Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys, Introspection: c.Introspection}}
 		single = true
@@ -149,7 +149,7 @@ func (c Config) prepare() (*Verifier, error) {
 	if names == nil {
 		names = Algorithms()
 	} else if len(names) == 0 {
-		bad.add("Algorithms", "is empty")
+		bad.Add("Algorithms", "is empty")
 	}
 	for _, n := range names {
 		a := algorithms[n]
@@ -162,11 +162,11 @@ func (c Config) prepare() (*Verifier, error) {
 				}
 			}
 		case strings.EqualFold(n, "none"):
-			bad.add("Algorithms", "%q is no signature", n)
+			bad.Add("Algorithms", "%q is no signature", n)
 		case strings.HasPrefix(strings.ToUpper(n), "HS"):
-			bad.add("Algorithms", "%q is symmetric: who can verify with it can also issue", n)
+			bad.Add("Algorithms", "%q is symmetric: who can verify with it can also issue", n)
 		default:
-			bad.add("Algorithms", "%q is unknown; there are %s", n, strings.Join(Algorithms(), ", "))
+			bad.Add("Algorithms", "%q is unknown; there are %s", n, strings.Join(Algorithms(), ", "))
 		}
 	}
 	switch {
@@ -175,13 +175,13 @@ func (c Config) prepare() (*Verifier, error) {
 	case c.Leeway == NoLeeway:
 		v.leeway = 0
 	case c.Leeway < 0 || c.Leeway > maxLeeway:
-		bad.add("Leeway", "%v is not within 0 and %v", c.Leeway, maxLeeway)
+		bad.Add("Leeway", "%v is not within 0 and %v", c.Leeway, maxLeeway)
 	}
 	switch {
 	case c.MaxTokenSize == 0:
 		v.maxSize = defaultMaxTokenSize
 	case c.MaxTokenSize < 0:
-		bad.add("MaxTokenSize", "%d is negative", c.MaxTokenSize)
+		bad.Add("MaxTokenSize", "%d is negative", c.MaxTokenSize)
 	}
 	switch {
 	case c.CacheSize == 0:
@@ -189,27 +189,27 @@ func (c Config) prepare() (*Verifier, error) {
 	case c.CacheSize > 0:
 		v.cache = newCache(c.CacheSize)
 	case c.CacheSize != NoCache:
-		bad.add("CacheSize", "%d is negative", c.CacheSize)
+		bad.Add("CacheSize", "%d is negative", c.CacheSize)
 	}
 	if slices.ContainsFunc(c.Checks, func(f func(context.Context, *Token) error) bool { return f == nil }) {
-		bad.add("Checks", "has a nil function")
+		bad.Add("Checks", "has a nil function")
 	}
 	if v.now == nil {
 		v.now = time.Now
 	}
-	if err := bad.err(); err != nil {
+	if err := bad.ErrOf("verify"); err != nil {
 		return nil, err
 	}
 	return v, nil
 }
 
 // chooseOpaque finds the one issuer that is asked about tokens that are no JWTs.
-func (v *Verifier) chooseOpaque(single bool, bad *faults) {
+func (v *Verifier) chooseOpaque(single bool, bad *faultList) {
 	for i, is := range v.list {
 		switch {
 		case is.introspection == nil || !single && len(v.list) > 1 && !is.introspection.TakesOpaque:
 		case v.opaque != nil:
-			bad.add(fmt.Sprintf("Issuers[%d].Introspection.TakesOpaque", i), "is said of another issuer too: such tokens go to one place")
+			bad.Add(fmt.Sprintf("Issuers[%d].Introspection.TakesOpaque", i), "is said of another issuer too: such tokens go to one place")
 		default:
 			v.opaque = is
 		}

@@ -86,7 +86,7 @@ type issuer struct {
 	field          string // where it stands in the configuration: "Issuers[1]."
 }
 
-func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
+func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faultList) {
 	is := &issuer{
 		name:           c.Issuer,
 		allNames:       append([]string{c.Issuer}, c.Alternates...),
@@ -115,28 +115,28 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 		}
 		switch {
 		case name == "":
-			bad.add(field, "is required")
+			bad.Add(field, "is required")
 		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-			bad.add(field, "%q has white space or control characters", name)
+			bad.Add(field, "%q has white space or control characters", name)
 		case v.issuers[name] != nil:
-			bad.add(field, "%q is listed twice", name)
+			bad.Add(field, "%q is listed twice", name)
 		default:
 			v.issuers[name] = is
 		}
 	}
 	switch {
 	case c.InsecureNoAudience && (len(c.Audience) > 0 || c.AudienceClaim != ""):
-		bad.add(prefix+"InsecureNoAudience", "contradicts Audience and AudienceClaim")
+		bad.Add(prefix+"InsecureNoAudience", "contradicts Audience and AudienceClaim")
 	case !c.InsecureNoAudience && len(c.Audience) == 0:
-		bad.add(prefix+"Audience", "is required: without it, tokens for other services open this one")
+		bad.Add(prefix+"Audience", "is required: without it, tokens for other services open this one")
 	case slices.Contains(c.Audience, ""):
-		bad.add(prefix+"Audience", "has an empty value")
+		bad.Add(prefix+"Audience", "has an empty value")
 	}
 	checkClaimName(bad, prefix+"AudienceClaim", c.AudienceClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
 	checkClaimName(bad, prefix+"SubjectClaim", c.SubjectClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
 	checkClaimName(bad, prefix+"ClientIDClaim", c.ClientIDClaim, "exp", "nbf", "iat", "iss", "jti", "aud")
 	if c.AllowClientAudience && !c.AllowIDTokenClaims {
-		bad.add(prefix+"AllowClientAudience", "means nothing without AllowIDTokenClaims")
+		bad.Add(prefix+"AllowClientAudience", "means nothing without AllowIDTokenClaims")
 	}
 	if c.Introspection != nil {
 		in := *c.Introspection
@@ -148,22 +148,22 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 		}
 		switch {
 		case isNil(in.Introspector):
-			bad.add(prefix+"Introspection.Introspector", "is required")
+			bad.Add(prefix+"Introspection.Introspector", "is required")
 		case slices.ContainsFunc(v.list, func(o *issuer) bool {
 			return o.name != c.Issuer && o.introspection != nil && identical(o.introspection.Introspector, in.Introspector)
 		}):
-			bad.add(prefix+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
+			bad.Add(prefix+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
 		default:
-			bad.join(prefix+"Introspection", check(in.Introspector, c.Issuer))
+			bad.Join(prefix+"Introspection", check(in.Introspector, c.Issuer))
 		}
 	}
 	switch {
 	case isNil(c.Keys):
-		bad.add(prefix+"Keys", "is required")
+		bad.Add(prefix+"Keys", "is required")
 	case slices.ContainsFunc(v.list, func(o *issuer) bool { return o.name != c.Issuer && identical(o.keys, c.Keys) }):
-		bad.add(prefix+"Keys", "is another issuer's too: keys belong to one issuer")
+		bad.Add(prefix+"Keys", "is another issuer's too: keys belong to one issuer")
 	default:
-		bad.join(prefix+"Keys", check(c.Keys, c.Issuer))
+		bad.Join(prefix+"Keys", check(c.Keys, c.Issuer))
 	}
 	v.list = append(v.list, is)
 }
@@ -171,12 +171,12 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faults) {
 // checkClaimName checks the name of a claim that a configuration gives a
 // meaning. Names go into error descriptions, so they must be fit for one (RFC
 // 6750 section 3).
-func checkClaimName(bad *faults, field, name string, others ...string) {
+func checkClaimName(bad *faultList, field, name string, others ...string) {
 	switch {
 	case slices.Contains(others, name):
-		bad.add(field, "%q has a meaning of its own (RFC 7519 section 4.1)", name)
+		bad.Add(field, "%q has a meaning of its own (RFC 7519 section 4.1)", name)
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }):
-		bad.add(field, "%q has characters other than printable ASCII, or a quote or backslash", name)
+		bad.Add(field, "%q has characters other than printable ASCII, or a quote or backslash", name)
 	}
 }
 

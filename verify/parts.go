@@ -108,7 +108,7 @@ func identical(a, b any) bool {
 // bindAll binds every part of the configuration. If one of them cannot be bound,
 // none is: another verifier may have taken it since it was checked.
 func (v *Verifier) bindAll() error {
-	var bad faults
+	var bad faultList
 	var done []any
 	for _, is := range v.list {
 		done = append(done, v.bind(is, &bad)...)
@@ -118,13 +118,13 @@ func (v *Verifier) bindAll() error {
 			unbind(part)
 		}
 	}
-	return bad.err()
+	return bad.ErrOf("verify")
 }
 
 // bind binds the parts of one issuer and returns those that are bound now.
-func (v *Verifier) bind(is *issuer, bad *faults) (done []any) {
+func (v *Verifier) bind(is *issuer, bad *faultList) (done []any) {
 	if err := is.keys.Bind(is.name); err != nil {
-		bad.join(is.field+"Keys", err)
+		bad.Join(is.field+"Keys", err)
 	} else {
 		done = append(done, is.keys)
 	}
@@ -133,7 +133,7 @@ func (v *Verifier) bind(is *issuer, bad *faults) (done []any) {
 	}
 	in := is.introspection.Introspector
 	if err := in.Bind(is.name, v.opener(is)); err != nil {
-		bad.join(is.field+"Introspection", err)
+		bad.Join(is.field+"Introspection", err)
 	} else {
 		done = append(done, in)
 	}

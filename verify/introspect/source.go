@@ -2,7 +2,6 @@ package introspect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/bearerkit/bearerkit/internal/faults"
 	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
 )
@@ -154,54 +154,51 @@ func (s *Source) Unbind() {
 }
 
 func (s *Source) check(issuer string) error {
-	var bad []error
-	fault := func(field, format string, args ...any) {
-		bad = append(bad, &verify.Fault{Field: field, Problem: fmt.Sprintf(format, args...)})
-	}
+	var bad faults.List[verify.Fault]
 	c := &s.config
 	if s.life.Err() != nil {
-		fault("", "the source is closed")
+		bad.Add("", "the source is closed")
 	}
 	switch {
 	case s.bound && s.issuer != issuer:
-		fault("Issuer", "is bound to another issuer already: a token is shown to its own issuer only")
+		bad.Add("Issuer", "is bound to another issuer already: a token is shown to its own issuer only")
 	case s.bound:
-		fault("Issuer", "is bound by another verifier already: make a source for each verifier")
+		bad.Add("Issuer", "is bound by another verifier already: make a source for each verifier")
 	}
 	if c.URL != "" {
 		u, problem := upstream.CheckURL(c.URL)
 		switch {
 		case problem != "":
-			fault("URL", "%s", problem)
+			bad.Add("URL", "%s", problem)
 		case !upstream.Secure(u, issuer, c.InsecureHTTP):
-			fault("URL", "%q is not https: somebody on the way could read tokens and credentials (InsecureHTTP allows it)", upstream.Redact(c.URL))
+			bad.Add("URL", "%q is not https: somebody on the way could read tokens and credentials (InsecureHTTP allows it)", upstream.Redact(c.URL))
 		}
 	} else if u, problem := upstream.CheckURL(issuer); problem != "" || u.RawQuery != "" {
-		fault("URL", "is required: the issuer %q has no metadata", upstream.Redact(issuer))
+		bad.Add("URL", "is required: the issuer %q has no metadata", upstream.Redact(issuer))
 	} else if !upstream.Secure(u, issuer, c.InsecureHTTP) {
-		fault("URL", "is required: the issuer %q is not https (InsecureHTTP allows it)", issuer)
+		bad.Add("URL", "is required: the issuer %q is not https (InsecureHTTP allows it)", issuer)
 	}
 	switch {
 	case c.Auth.problem != "":
-		fault("Auth", "%s", c.Auth.problem)
+		bad.Add("Auth", "%s", c.Auth.problem)
 	case c.Auth.apply == nil:
-		fault("Auth", "is required")
+		bad.Add("Auth", "is required")
 	case c.Auth.certificate && c.Client == nil:
-		fault("Client", "is required with TLS: it has the certificate")
+		bad.Add("Client", "is required with TLS: it has the certificate")
 	}
 	if problem := upstream.CheckTimeout(c.Timeout); problem != "" {
-		fault("Timeout", "%s", problem)
+		bad.Add("Timeout", "%s", problem)
 	}
 	if c.TTL != NoTTL && (c.TTL < 0 || c.TTL > maxTTL) {
-		fault("TTL", "%v is not within 0 and %v", c.TTL, maxTTL)
+		bad.Add("TTL", "%v is not within 0 and %v", c.TTL, maxTTL)
 	}
 	if c.Grace < 0 || c.Grace > maxGrace {
-		fault("Grace", "%v is not within 0 and %v", c.Grace, maxGrace)
+		bad.Add("Grace", "%v is not within 0 and %v", c.Grace, maxGrace)
 	}
 	if c.CacheSize < 0 {
-		fault("CacheSize", "%d is negative", c.CacheSize)
+		bad.Add("CacheSize", "%d is negative", c.CacheSize)
 	}
-	return errors.Join(bad...)
+	return bad.Err()
 }
 
 // ttl is how long an active answer is reused.

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/faults"
 	"github.com/bearerkit/bearerkit/internal/part"
 	"github.com/bearerkit/bearerkit/internal/upstream"
 	"github.com/bearerkit/bearerkit/verify"
@@ -68,7 +70,7 @@ const defaultMaxStale = 24 * time.Hour
 func Discover(issuer string) *Source {
 	s := New(Config{Issuer: issuer})
 	if issuer == "" {
-		s.faults.add("Issuer", "is required")
+		s.faults.Add("Issuer", "is required")
 	}
 	return s
 }
@@ -77,7 +79,7 @@ func Discover(issuer string) *Source {
 func URL(url string) *Source {
 	s := New(Config{URL: url})
 	if url == "" {
-		s.faults.add("URL", "is required")
+		s.faults.Add("URL", "is required")
 	}
 	return s
 }
@@ -94,7 +96,7 @@ func New(c Config) *Source {
 // use.
 type Source struct {
 	config Config
-	faults faults // found by the constructor
+	faults faults.List[verify.Fault] // found by the constructor
 	now    func() time.Time
 
 	view atomic.Pointer[view] // nil until the source has started
@@ -165,16 +167,16 @@ func (s *Source) Unbind() {
 }
 
 func (s *Source) check(issuer string) error {
-	bad := append(faults(nil), s.faults...)
+	bad := slices.Clone(s.faults)
 	c := &s.config
 	if s.closed {
-		bad.add("", "the key source is closed")
+		bad.Add("", "the key source is closed")
 	}
 	switch {
 	case s.issuer != "" && s.issuer != issuer:
-		bad.add("Issuer", "is already bound to another issuer: keys belong to one issuer")
+		bad.Add("Issuer", "is already bound to another issuer: keys belong to one issuer")
 	case c.Issuer != "" && c.Issuer != issuer:
-		bad.add("Issuer", "%q is not the issuer %q that the source is bound to", upstream.Redact(c.Issuer), upstream.Redact(issuer))
+		bad.Add("Issuer", "%q is not the issuer %q that the source is bound to", upstream.Redact(c.Issuer), upstream.Redact(issuer))
 	}
 	if c.URL != "" {
 		checkURL(&bad, "URL", c.URL, issuer, c.InsecureHTTP)
@@ -185,32 +187,32 @@ func (s *Source) check(issuer string) error {
 		}
 		u := checkURL(&bad, "Issuer", name, name, c.InsecureHTTP)
 		if u != nil && (u.RawQuery != "" || u.ForceQuery) {
-			bad.add("Issuer", "%q has a query, so it cannot have metadata (RFC 8414 section 2): set URL", upstream.Redact(name))
+			bad.Add("Issuer", "%q has a query, so it cannot have metadata (RFC 8414 section 2): set URL", upstream.Redact(name))
 		}
 	}
 	if c.MaxStale != 0 && c.MaxStale < time.Second {
-		bad.add("MaxStale", "%v is less than a second: a key set would be too old before it can be refreshed", c.MaxStale)
+		bad.Add("MaxStale", "%v is less than a second: a key set would be too old before it can be refreshed", c.MaxStale)
 	}
 	if problem := upstream.CheckTimeout(c.Timeout); problem != "" {
-		bad.add("Timeout", "%s", problem)
+		bad.Add("Timeout", "%s", problem)
 	}
 	if c.Snapshot != "" {
 		if problem := checkSnapshotPath(c.Snapshot); problem != "" {
-			bad.add("Snapshot", "%q %s", c.Snapshot, problem)
+			bad.Add("Snapshot", "%q %s", c.Snapshot, problem)
 		}
 	}
-	return bad.join()
+	return bad.Err()
 }
 
 // checkURL checks a URL in the configuration.
-func checkURL(bad *faults, field, s, issuer string, insecureHTTP bool) *url.URL {
+func checkURL(bad *faults.List[verify.Fault], field, s, issuer string, insecureHTTP bool) *url.URL {
 	u, problem := upstream.CheckURL(s)
 	switch {
 	case problem != "":
-		bad.add(field, "%q %s", upstream.Redact(s), problem)
+		bad.Add(field, "%q %s", upstream.Redact(s), problem)
 		return nil
 	case !upstream.Secure(u, issuer, insecureHTTP):
-		bad.add(field, "%q is not https, so anyone on the network path could replace the keys (http is allowed if issuer and URL are both on this machine, or with InsecureHTTP)", upstream.Redact(s))
+		bad.Add(field, "%q is not https, so anyone on the network path could replace the keys (http is allowed if issuer and URL are both on this machine, or with InsecureHTTP)", upstream.Redact(s))
 	}
 	return u
 }
@@ -303,12 +305,3 @@ func (s *Source) Close() error {
 	}
 	return nil
 }
-
-// faults collects the faults of a configuration.
-type faults []error
-
-func (f *faults) add(field, format string, args ...any) {
-	*f = append(*f, &verify.Fault{Field: field, Problem: fmt.Sprintf(format, args...)})
-}
-
-func (f faults) join() error { return errors.Join(f...) }

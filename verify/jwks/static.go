@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/bearerkit/bearerkit/internal/faults"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -55,17 +56,17 @@ func (s *static) Unbind() {
 }
 
 func (s *static) check(issuer string) error {
-	var bad faults
+	var bad faults.List[verify.Fault]
 	for _, k := range s.skipped {
-		bad.add("Static", "%v", k)
+		bad.Add("Static", "%v", k)
 	}
 	if s.set.Len() == 0 && len(s.skipped) == 0 {
-		bad.add("Static", "needs at least one key")
+		bad.Add("Static", "needs at least one key")
 	}
 	if s.issuer != "" && s.issuer != issuer {
-		bad.add("Static", "is already bound to another issuer: keys belong to one issuer")
+		bad.Add("Static", "is already bound to another issuer: keys belong to one issuer")
 	}
-	return bad.join()
+	return bad.Err()
 }
 
 func (s *static) KeySet() (*verify.KeySet, error) { return s.set, nil }
