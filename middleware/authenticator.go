@@ -27,7 +27,7 @@ type Authenticator struct {
 	// [ErrNoUser] says that the credentials are nobody's: 401. [ErrDenied] is
 	// 403. Any other error is 503, and so is a nil token.
 	//
-	// It is called once per request, for guards with [Fresh] once more, and must
+	// It is called once per request, for guards with [NotRevoked] once more, and must
 	// be safe for concurrent use. Required.
 	Authenticate func(ctx context.Context, credentials string) (*verify.Token, error)
 	// Challenge is what a 401 offers beside the Bearer challenge: a scheme and
@@ -61,9 +61,9 @@ func isChallenge(s string) bool {
 }
 
 var (
-	badCaller         = &failure{http.StatusUnauthorized, codeUnauthorized, "the credentials are not valid", reasonInvalidCredentials, nil, nil}
-	callerDenied      = forbidden("the caller is not admitted", reasonUserDenied)
-	callerUnavailable = unavailable("the credentials cannot be checked at the moment", reasonCredentialsUnavailable)
+	badCaller         = newFailure(codeUnauthorized, "the credentials are not valid", ReasonInvalidCredentials)
+	callerDenied      = forbidden("the caller is not admitted", ReasonUserDenied)
+	callerUnavailable = unavailable("the credentials cannot be checked at the moment", ReasonCredentialsUnavailable)
 )
 
 var errNoToken = errors.New("middleware: Authenticate has returned neither a token nor an error")

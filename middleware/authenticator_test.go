@@ -68,7 +68,7 @@ func TestAuthenticator(t *testing.T) {
 		token, key   string
 		requirements []middleware.Requirement
 		status       int // 0: admitted
-		reason       string
+		reason       middleware.Reason
 		challenges   []string // their beginnings
 		user         string
 	}{
@@ -151,7 +151,7 @@ func TestAuthenticatorBehindAnother(t *testing.T) {
 	if _, f := auth.Require(middleware.Scope("read")).Decide(r); f != nil || asked != 1 {
 		t.Errorf("%+v after %d calls", f, asked)
 	}
-	if _, f := auth.Require(middleware.Fresh()).Decide(r); f != nil || asked != 2 {
+	if _, f := auth.Require(middleware.NotRevoked()).Decide(r); f != nil || asked != 2 {
 		t.Errorf("Fresh: %+v after %d calls", f, asked)
 	}
 	if err := middleware.Recheck(r.Context()); err != nil || asked != 3 {

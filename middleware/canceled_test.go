@@ -51,7 +51,7 @@ func TestClientHangsUp(t *testing.T) {
 			return ctx, func() { cancel(errors.New("shutting down")) }
 		}, "unavailable"},
 	} {
-		for where, reason := range map[string]string{"user": "user_unavailable", "requirement": "requirement_unavailable", "keys": "unavailable", "introspection": "unavailable"} {
+		for where, reason := range map[string]middleware.Reason{"user": "user_unavailable", "requirement": "requirement_unavailable", "keys": "unavailable", "introspection": "unavailable"} {
 			t.Run(name+", "+where, func(t *testing.T) {
 				var log bytes.Buffer
 				var seen []middleware.Decision
@@ -101,7 +101,7 @@ func TestClientHangsUp(t *testing.T) {
 					if f.Status != 503 || f.Reason != reason || seen[0].Outcome != middleware.Refused || seen[0].Status != 503 {
 						t.Errorf("refusal %+v, observed %+v", f, seen[0])
 					}
-					if !strings.Contains(log.String(), "reason="+reason) {
+					if !strings.Contains(log.String(), "reason="+string(reason)) {
 						t.Errorf("the log is silent: %s", &log)
 					}
 					return

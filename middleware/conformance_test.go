@@ -45,7 +45,7 @@ func TestChallenges(t *testing.T) {
 		"none": {nil, "", 401, none},
 		"none, with scopes": {[]middleware.Requirement{middleware.Scope("a", "b"), middleware.AnyScope("c", "d")}, "", 401,
 			map[string]string{"scope": "a b c"}},
-		"none, with scopes in an alternative": {[]middleware.Requirement{middleware.Any(middleware.All(middleware.Scope("a"), middleware.User()), middleware.Scope("b"))}, "", 401,
+		"none, with scopes in an alternative": {[]middleware.Requirement{middleware.Any(middleware.All(middleware.Scope("a"), middleware.OnlyUsers()), middleware.Scope("b"))}, "", 401,
 			map[string]string{"scope": "a"}},
 		"none, with a step up": {[]middleware.Requirement{middleware.MaxAge(time.Minute), middleware.ACR("mfa")}, "", 401, none},
 		"malformed":            {[]middleware.Requirement{middleware.ACR("mfa")}, "a b", 400, map[string]string{"error": "invalid_request"}},

@@ -181,7 +181,7 @@ func TestOwnSource(t *testing.T) {
 		token  string
 		err    error
 		want   string
-		reason string
+		reason middleware.Reason
 	}{
 		{"a token", good, nil, "served", ""},
 		{"none", "", nil, "401 a bearer token is required", "no_credentials"},
@@ -202,7 +202,7 @@ func TestOwnSource(t *testing.T) {
 		} {
 			auth := newStaticWith(t, issuer, middleware.Config{Credentials: sources, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			_, f := auth.Require().Decide(incoming())
-			got, reason := "served", ""
+			got, reason := "served", middleware.Reason("")
 			if f != nil {
 				got, reason = fmt.Sprint(f.Status, " ", f.Description), f.Reason
 			}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestErrorsOfTheApplication(t *testing.T) {
 	const trouble = "trouble"
 	type answer struct {
 		status      int
-		reason      string
+		reason      middleware.Reason
 		description string
 	}
 	functions := map[string]struct {
@@ -50,7 +51,7 @@ func TestErrorsOfTheApplication(t *testing.T) {
 		"Func in All and Any": {
 			func(err error, _ *verify.Config, _ *middleware.Config) []middleware.Requirement {
 				q := middleware.Func("only on weekdays", func(context.Context, *verify.Token) error { return err })
-				return []middleware.Requirement{middleware.All(middleware.User(), middleware.Any(middleware.Any(q), middleware.Machine()))}
+				return []middleware.Requirement{middleware.All(middleware.OnlyUsers(), middleware.Any(middleware.Any(q), middleware.OnlyMachines()))}
 			},
 			map[string]answer{
 				"denied":   {403, "requirement", "only on weekdays"},
@@ -118,7 +119,7 @@ func TestErrorsOfTheApplication(t *testing.T) {
 					t.Errorf("%s, %v: %+v, want %+v", name, err, f, want)
 					continue
 				}
-				if (len(f.Challenges) > 0) != (f.Status == 401) || (f.RetryAfter > 0) != (f.Status == 503) || !isReason(f.Reason) {
+				if (len(f.Challenges) > 0) != (f.Status == 401) || (f.RetryAfter > 0) != (f.Status == 503) || !slices.Contains(middleware.Reasons(), f.Reason) {
 					t.Errorf("%s, %v: %+v", name, err, f)
 				}
 				if loud := strings.Contains(log.String(), "level=ERROR"); loud != (f.Status == 503) || loud && !strings.Contains(log.String(), fmt.Sprintf("reason=%s status=503 ", f.Reason)) {
@@ -141,12 +142,12 @@ func TestTroubleOfAnAlternative(t *testing.T) {
 		q      middleware.Requirement
 		status int // 0: served
 	}{
-		"met after trouble":   {middleware.Any(trouble, middleware.User()), 0},
-		"met before trouble":  {middleware.Any(middleware.User(), trouble), 0},
-		"unmet after trouble": {middleware.Any(trouble, middleware.Machine()), 503},
-		"unmet before":        {middleware.Any(middleware.Machine(), trouble), 503},
-		"all, unmet before":   {middleware.All(middleware.Machine(), trouble), 403},
-		"all, unmet after":    {middleware.All(trouble, middleware.Machine()), 503},
+		"met after trouble":   {middleware.Any(trouble, middleware.OnlyUsers()), 0},
+		"met before trouble":  {middleware.Any(middleware.OnlyUsers(), trouble), 0},
+		"unmet after trouble": {middleware.Any(trouble, middleware.OnlyMachines()), 503},
+		"unmet before":        {middleware.Any(middleware.OnlyMachines(), trouble), 503},
+		"all, unmet before":   {middleware.All(middleware.OnlyMachines(), trouble), 403},
+		"all, unmet after":    {middleware.All(trouble, middleware.OnlyMachines()), 503},
 	} {
 		status := 0
 		if f := refusal(auth.Require(c.q), issuer.Token(nil)); f != nil {

@@ -58,16 +58,16 @@ func TestFreshAsks(t *testing.T) {
 	}{
 		{"none", nil, false, 0},
 		{"others", []middleware.Requirement{read}, false, 0},
-		{"alone", []middleware.Requirement{middleware.Fresh()}, true, 0},
-		{"first", []middleware.Requirement{middleware.Fresh(), read}, true, 0},
-		{"last", []middleware.Requirement{read, middleware.Fresh()}, true, 0},
-		{"with an unmet one", []middleware.Requirement{other, middleware.Fresh()}, true, 403},
-		{"in All", []middleware.Requirement{middleware.All(read, middleware.Fresh())}, true, 0},
-		{"in All with an unmet one", []middleware.Requirement{middleware.All(other, middleware.Fresh())}, true, 403},
-		{"first in Any", []middleware.Requirement{middleware.Any(middleware.Fresh(), other)}, true, 0},
-		{"last in Any", []middleware.Requirement{middleware.Any(other, middleware.Fresh())}, true, 0},
-		{"last in Any behind one that is met", []middleware.Requirement{middleware.Any(read, middleware.Fresh())}, true, 0},
-		{"deep", []middleware.Requirement{middleware.Any(other, middleware.All(read, middleware.Any(other, middleware.Fresh())))}, true, 0},
+		{"alone", []middleware.Requirement{middleware.NotRevoked()}, true, 0},
+		{"first", []middleware.Requirement{middleware.NotRevoked(), read}, true, 0},
+		{"last", []middleware.Requirement{read, middleware.NotRevoked()}, true, 0},
+		{"with an unmet one", []middleware.Requirement{other, middleware.NotRevoked()}, true, 403},
+		{"in All", []middleware.Requirement{middleware.All(read, middleware.NotRevoked())}, true, 0},
+		{"in All with an unmet one", []middleware.Requirement{middleware.All(other, middleware.NotRevoked())}, true, 403},
+		{"first in Any", []middleware.Requirement{middleware.Any(middleware.NotRevoked(), other)}, true, 0},
+		{"last in Any", []middleware.Requirement{middleware.Any(other, middleware.NotRevoked())}, true, 0},
+		{"last in Any behind one that is met", []middleware.Requirement{middleware.Any(read, middleware.NotRevoked())}, true, 0},
+		{"deep", []middleware.Requirement{middleware.Any(other, middleware.All(read, middleware.Any(other, middleware.NotRevoked())))}, true, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for kind, g := range map[string]*middleware.Guard{"Require": auth.Require(tc.requirements...), "Optional": auth.Optional(tc.requirements...)} {
@@ -101,7 +101,7 @@ func TestFreshAsks(t *testing.T) {
 // Fresh behind it or not.
 func TestFreshInAnyLeavesTheChallenge(t *testing.T) {
 	issuer, auth := newAsking(t, middleware.Config{})
-	g := auth.Require(middleware.Any(middleware.Scope("a"), middleware.All(middleware.Fresh(), middleware.Scope("b"))))
+	g := auth.Require(middleware.Any(middleware.Scope("a"), middleware.All(middleware.NotRevoked(), middleware.Scope("b"))))
 	resp := refused(g, request(issuer.Token(nil)))
 	if resp == nil || !strings.Contains(resp.Header.Get("WWW-Authenticate"), `scope="a"`) {
 		t.Errorf("%+v", resp)
@@ -111,7 +111,7 @@ func TestFreshInAnyLeavesTheChallenge(t *testing.T) {
 // What a Fresh route answers, and what its answer means to the others.
 func TestFreshRefusals(t *testing.T) {
 	issuer, auth := newAsking(t, middleware.Config{})
-	sensitive, plain := auth.Require(middleware.Fresh()), auth.Require()
+	sensitive, plain := auth.Require(middleware.NotRevoked()), auth.Require()
 	check := func(g *middleware.Guard, token string, status int, challenge string) {
 		t.Helper()
 		resp := refused(g, request(token))
@@ -201,15 +201,15 @@ func TestFreshNeedsIntrospection(t *testing.T) {
 		return false
 	}
 	for name, q := range map[string]middleware.Requirement{
-		"Fresh": middleware.Fresh(),
-		"All":   middleware.All(middleware.User(), middleware.Fresh()),
-		"Any":   middleware.Any(middleware.User(), middleware.Fresh()),
+		"Fresh": middleware.NotRevoked(),
+		"All":   middleware.All(middleware.OnlyUsers(), middleware.NotRevoked()),
+		"Any":   middleware.Any(middleware.OnlyUsers(), middleware.NotRevoked()),
 	} {
 		if !panics(without, q) || !panics(one, q) || panics(both, q) {
 			t.Errorf("%s: %v %v %v", name, panics(without, q), panics(one, q), panics(both, q))
 		}
 	}
-	if panics(without, middleware.User()) {
+	if panics(without, middleware.OnlyUsers()) {
 		t.Error("without Fresh")
 	}
 }
@@ -222,7 +222,7 @@ func TestFreshAfterOtherGuards(t *testing.T) {
 		users++
 		return user{t.Subject}, nil
 	})})
-	plain, sensitive, scoped := auth.Require(), auth.Require(middleware.Fresh()), auth.Require(middleware.Fresh(), middleware.User())
+	plain, sensitive, scoped := auth.Require(), auth.Require(middleware.NotRevoked()), auth.Require(middleware.NotRevoked(), middleware.OnlyUsers())
 	tokens := map[string]string{
 		"JWT":            issuer.Token(nil),
 		"opaque":         issuer.OpaqueToken(nil),
@@ -268,7 +268,7 @@ func TestFreshAfterOtherGuards(t *testing.T) {
 			t.Fatal(f.Err)
 		}
 		issuer.Revoke(token)
-		if _, f := sensitive.Decide(r); f == nil || f.Status != http.StatusUnauthorized || f.Reason != string(verify.ErrInactive) {
+		if _, f := sensitive.Decide(r); f == nil || f.Status != http.StatusUnauthorized || f.Reason != middleware.Reason(verify.ErrInactive) {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}
@@ -278,7 +278,7 @@ func TestFreshAfterOtherGuards(t *testing.T) {
 // is presented.
 func TestOptionalFresh(t *testing.T) {
 	issuer, auth := newAsking(t, middleware.Config{})
-	g := auth.Optional(middleware.Fresh())
+	g := auth.Optional(middleware.NotRevoked())
 	next, f := g.Decide(request(""))
 	if f != nil || questions(issuer) != 0 {
 		t.Errorf("%+v, %d questions", f, questions(issuer))

@@ -59,7 +59,7 @@ func function(maker, description string, f func(*state) error) Requirement {
 	if description == "" || !isQuotable(description) {
 		panic("middleware: " + maker + " needs a description in printable ASCII without quotes or backslashes")
 	}
-	no := forbidden(description, reasonRequirement)
+	no := forbidden(description, ReasonRequirement)
 	return requirement{test: func(s *state) *failure { return said(f(s), no, requirementUnavailable) }}
 }
 

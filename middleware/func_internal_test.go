@@ -14,7 +14,7 @@ func TestRequestFuncWithoutRequest(t *testing.T) {
 		t.Error("called")
 		return nil
 	})
-	if f := q.check(&state{ctx: t.Context(), token: &verify.Token{}}); f == nil || f.status != http.StatusServiceUnavailable || f.reason != reasonRequirementUnavailable {
+	if f := q.check(&state{ctx: t.Context(), token: &verify.Token{}}); f == nil || f.code.status() != http.StatusServiceUnavailable || f.reason != ReasonRequirementUnavailable {
 		t.Errorf("%+v", f)
 	}
 }

@@ -37,7 +37,7 @@ func TestRequestFunc(t *testing.T) {
 		"alone":               auth.Require(look),
 		"twice":               auth.Require(look, look),
 		"optional":            auth.Optional(look),
-		"in an alternative":   auth.Require(middleware.Any(middleware.Machine(), middleware.All(look, middleware.User()))),
+		"in an alternative":   auth.Require(middleware.Any(middleware.OnlyMachines(), middleware.All(look, middleware.OnlyUsers()))),
 		"behind a plain Func": auth.Require(middleware.Func("no", func(context.Context, *verify.Token) error { return nil }), look),
 	} {
 		looked = nil

@@ -30,7 +30,7 @@ func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
 		q.tell(&g.ask)
 	}
 	if g.ask.fresh && !a.verifier.Introspects() {
-		panic("middleware: Fresh needs introspection for every issuer (verify.Introspection)")
+		panic("middleware: NotRevoked needs introspection for every issuer (verify.Introspection)")
 	}
 	return g
 }
@@ -43,12 +43,12 @@ func (g *Guard) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "middlewa
 // and no refusal. Otherwise it returns the refusal, to be written with
 // [Refusal.Write]. It writes nothing itself.
 //
-// The request to go on with may be a copy: call [HandBack] when the handler has
+// The request to go on with may be a copy: call [Return] when the handler has
 // returned.
 //
 // Guards may follow each other on one request, with other layers between them: a
 // token that a guard of the same Auth has verified is not verified again until
-// it expires, nor its user resolved again, unless a later guard has [Fresh] and
+// it expires, nor its user resolved again, unless a later guard has [NotRevoked] and
 // no earlier one had it.
 func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
 	return g.DecideRoute(r, "")
@@ -64,14 +64,14 @@ func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refu
 	}
 	earlier := latest(r.Context())
 	admitted, id, failed := g.decide(r)
-	if failed != nil && failed.status == http.StatusServiceUnavailable && hungUp(r.Context()) {
+	if failed != nil && failed.unavailable() && hungUp(r.Context()) {
 		failed = canceled.with(failed.cause)
 	}
 	d := Decision{Outcome: Allowed, Status: http.StatusOK, Route: route, Nested: earlier != nil && earlier.counted}
 	switch {
 	case failed != nil:
-		d.Outcome, d.Reason, d.Status = Refused, failed.reason, failed.status
-		if failed.status == statusCanceled {
+		d.Outcome, d.Reason, d.Status = Refused, failed.reason, failed.code.status()
+		if failed.code == codeCanceled {
 			d.Outcome = Canceled
 		}
 	case id == nil:
@@ -92,18 +92,18 @@ func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refu
 	}
 	if failed != nil {
 		if admitted != nil {
-			HandBack(r, admitted) // a requirement has looked at it
+			Return(r, admitted) // a requirement has looked at it
 		}
 		return nil, g.refuse(failed)
 	}
 	return admitted, nil
 }
 
-// HandBack copies to a request what serving a copy of it has found out: the
+// Return copies to a request what serving a copy of it has found out: the
 // route and its path values, which layers outside of a guard look at (an access
 // log, a trace), and the form, whose files the server removes with its own
 // request. Without a guard, it would have been set on the request itself.
-func HandBack(r, served *http.Request) {
+func Return(r, served *http.Request) {
 	if r == served {
 		return
 	}
@@ -230,10 +230,6 @@ func hungUp(ctx context.Context) bool {
 	return errors.Is(ctx.Err(), context.Canceled) && context.Cause(ctx) == context.Canceled
 }
 
-// statusCanceled is what becomes of a request whose client did not wait for the
-// answer. It reaches nobody; logs and metrics know it from nginx.
-const statusCanceled = 499
-
 // canceled is the failure of whatever could not be found out for a client that
 // has gone: this service is not to blame.
-var canceled = &failure{statusCanceled, codeCanceled, "the client did not wait for the answer", reasonCanceled, nil, nil}
+var canceled = newFailure(codeCanceled, "the client did not wait for the answer", ReasonCanceled)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"github.com/bearerkit/bearerkit/verify"
@@ -141,7 +140,7 @@ func Recheck(ctx context.Context) error {
 	switch {
 	case f == nil:
 		return nil
-	case f.status == http.StatusServiceUnavailable && !errors.Is(f.cause, verify.ErrUnavailable):
+	case f.unavailable() && !errors.Is(f.cause, verify.ErrUnavailable):
 		return fmt.Errorf("%w: %w", verify.ErrUnavailable, f.cause)
 	case f.cause == nil:
 		return errors.New("middleware: " + f.description)

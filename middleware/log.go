@@ -41,7 +41,7 @@ func (a *Auth) report(ctx context.Context, d Decision, f *failure, id *identity)
 	switch {
 	case d.Outcome == Canceled:
 		message = "request canceled"
-	case f.status == http.StatusServiceUnavailable:
+	case f.unavailable():
 		message = "request could not be decided"
 	}
 	attrs := make([]slog.Attr, 0, 12)
@@ -50,8 +50,8 @@ func (a *Auth) report(ctx context.Context, d Decision, f *failure, id *identity)
 			attrs = append(attrs, slog.String(name, value))
 		}
 	}
-	add("reason", f.reason)
-	attrs = append(attrs, slog.Int("status", f.status))
+	add("reason", string(f.reason))
+	attrs = append(attrs, slog.Int("status", d.Status))
 	add("route", d.Route)
 	if id != nil && id.token != nil { // it has verified
 		add("issuer", printable(id.token.Issuer))
@@ -86,15 +86,15 @@ func (a *Auth) report(ctx context.Context, d Decision, f *failure, id *identity)
 // clock may be wrong, or the authorization server.
 func (a *Auth) level(f *failure, now time.Time) slog.Level {
 	switch f.reason {
-	case reasonCanceled:
+	case ReasonCanceled:
 		return slog.LevelDebug
-	case reasonNoCredentials:
+	case ReasonNoCredentials:
 		if f == noCredentials || f == noneOfAnyKind { // else something is there, in the wrong form
 			return slog.LevelDebug
 		}
-	case reasonCredentialsUnavailable, reasonUserUnavailable, reasonRequirementUnavailable, reasonCheckUnavailable:
+	case ReasonCredentialsUnavailable, ReasonUserUnavailable, ReasonRequirementUnavailable, ReasonCheckUnavailable:
 		return slog.LevelError
-	case string(verify.ErrExpired), string(verify.ErrInactive):
+	case Reason(verify.ErrExpired), Reason(verify.ErrInactive):
 		if a.passed.since(now) < time.Minute {
 			return slog.LevelInfo
 		}
@@ -104,7 +104,7 @@ func (a *Auth) level(f *failure, now time.Time) slog.Level {
 
 // A cause is what at most one line a minute is about.
 type cause struct {
-	reason string
+	reason Reason
 	part   string // of the token, where the reason alone does not say it
 	route  string // of a requirement
 }
@@ -114,10 +114,10 @@ func causeOf(f *failure, d Decision) cause {
 	c := cause{reason: f.reason}
 	if e, ok := f.cause.(*verify.Error); ok {
 		c.part = e.Part
-	} else if f.reason == reasonNoCredentials || f.reason == reasonCredentials {
+	} else if f.reason == ReasonNoCredentials || f.reason == ReasonCredentials {
 		c.part = f.description
 	}
-	if f.status == http.StatusForbidden || f.code == codeStepUp {
+	if d.Status == http.StatusForbidden || f.code == codeStepUp {
 		c.route = d.Route
 	}
 	return c

@@ -255,7 +255,7 @@ func TestLogSaysWhatIsMissing(t *testing.T) {
 		"organization":     {middleware.Organization("org_2"), `organization \"org_2\"`},
 		"acr":              {middleware.ACR("mfa", "hwk"), `acr \"mfa\" or \"hwk\"`},
 		"max age":          {middleware.MaxAge(time.Minute), "auth_time within 1m0s, not " + authTime.UTC().Format(time.RFC3339)},
-		"inside of All":    {middleware.All(middleware.User(), middleware.Scope("c")), `scope \"c\"`},
+		"inside of All":    {middleware.All(middleware.OnlyUsers(), middleware.Scope("c")), `scope \"c\"`},
 		"the first of Any": {middleware.Any(middleware.Scope("c"), middleware.Organization("org_2")), `scope \"c\"`},
 	} {
 		log.Reset()
@@ -273,7 +273,7 @@ func TestLogSaysWhatIsMissing(t *testing.T) {
 	// A subject is the issuer's text, not the log's.
 	log.Reset()
 	long := strings.Repeat("x", 1000)
-	refused(auth.Require(middleware.User(), middleware.Scope("z")), request(issuer.Token(verifytest.Claims{"sub": "a\nlevel=ERROR\u202e" + long})))
+	refused(auth.Require(middleware.OnlyUsers(), middleware.Scope("z")), request(issuer.Token(verifytest.Claims{"sub": "a\nlevel=ERROR\u202e" + long})))
 	if text := log.String(); strings.Count(text, "\n") != 1 || strings.Contains(text, "\u202e") || strings.Contains(text, strings.Repeat("x", 101)) {
 		t.Errorf("%s", text)
 	}

@@ -211,7 +211,7 @@ func TestUser(t *testing.T) {
 	}
 	for sub, want := range map[string]struct {
 		status int
-		reason string
+		reason middleware.Reason
 	}{
 		"nobody": {401, "no_user"},
 		"nil":    {401, "no_user"},
@@ -229,7 +229,7 @@ func TestUser(t *testing.T) {
 	}
 	// A second guard on the same request knows the user already; one behind
 	// something that changed the credentials does not.
-	again, f := auth.Require(middleware.User()).Decide(r)
+	again, f := auth.Require(middleware.OnlyUsers()).Decide(r)
 	if f != nil || calls != 1 {
 		t.Errorf("%d calls, %v", calls, f)
 	}
@@ -336,7 +336,7 @@ func TestTokenExpiresBetweenGuards(t *testing.T) {
 	}
 	for _, c := range []struct {
 		late   time.Duration
-		reason string
+		reason middleware.Reason
 	}{
 		{59 * time.Second, ""},
 		{69 * time.Second, ""},
@@ -344,7 +344,7 @@ func TestTokenExpiresBetweenGuards(t *testing.T) {
 		{time.Hour, "expired"},
 	} {
 		late = c.late
-		reason := ""
+		reason := middleware.Reason("")
 		if _, f := auth.Require().Decide(r); f != nil {
 			reason = f.Reason
 		}
@@ -489,7 +489,7 @@ func TestOutageIsLoggedNowAndThen(t *testing.T) {
 // TestAllocations holds what a decision costs beside the verification.
 func TestAllocations(t *testing.T) {
 	issuer, auth := newAuth(t, middleware.Config{User: middleware.Resolve(findUser)})
-	r, guard := request(issuer.Token(verifytest.Claims{"scope": "openid"})), auth.Require(middleware.Scope("openid"), middleware.User())
+	r, guard := request(issuer.Token(verifytest.Claims{"scope": "openid"})), auth.Require(middleware.Scope("openid"), middleware.OnlyUsers())
 	if resp := refused(guard, r); resp != nil {
 		t.Fatal(resp.Status)
 	}

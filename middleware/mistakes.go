@@ -31,13 +31,6 @@ func (a *Auth) nothing(r *http.Request) *failure {
 	return f
 }
 
-// saying returns the failure with another description.
-func (f *failure) saying(description string) *failure {
-	g := *f
-	g.description = description
-	return &g
-}
-
 // authorizationMistake says why there are no bearer credentials in an
 // Authorization header that has a value, or returns "".
 func authorizationMistake(r *http.Request) string {
@@ -141,7 +134,7 @@ func mistaken(token string, err error) *failure {
 	switch {
 	case f.code == codeInvalidRequest && token != "":
 		return f.saying(tokenMistake(token))
-	case f.reason == string(verify.ErrMalformed):
+	case f.reason == Reason(verify.ErrMalformed):
 		if mistake := jwtMistake(token); mistake != "" {
 			return f.saying(mistake)
 		}

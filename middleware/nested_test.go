@@ -101,7 +101,7 @@ func TestNestedGuardReturnsTheRequest(t *testing.T) {
 func TestNestedGuardsCountOnce(t *testing.T) {
 	var seen []string
 	issuer, auth := newAuth(t, middleware.Config{Observer: middleware.ObserverFunc(func(_ context.Context, d middleware.Decision) {
-		s := string(d.Outcome) + " " + d.Reason
+		s := string(d.Outcome) + " " + string(d.Reason)
 		if d.Nested {
 			s += " nested"
 		}
@@ -190,7 +190,7 @@ func guarded(g *middleware.Guard, next http.Handler) http.Handler {
 			f.Write(w, r)
 			return
 		}
-		defer middleware.HandBack(r, admitted)
+		defer middleware.Return(r, admitted)
 		next.ServeHTTP(w, admitted)
 	})
 }
@@ -235,7 +235,7 @@ func TestNestedGuardsConcurrently(t *testing.T) {
 
 // What a layer outside of a guard reads from its own request is there, as if the
 // guard had made no copy.
-func TestHandBack(t *testing.T) {
+func TestReturn(t *testing.T) {
 	issuer, auth := newAuth(t, middleware.Config{})
 	mux := http.NewServeMux()
 	seen := func(http.ResponseWriter, *http.Request) {}
@@ -268,7 +268,7 @@ func TestHandBack(t *testing.T) {
 	// A request that never reached a route keeps what it had.
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Pattern = "GET /outer"
-	middleware.HandBack(r, r)
+	middleware.Return(r, r)
 	if r.Pattern != "GET /outer" {
 		t.Errorf("pattern %q", r.Pattern)
 	}

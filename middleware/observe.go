@@ -20,7 +20,7 @@ const (
 // a caller cannot make up labels.
 type Decision struct {
 	Outcome  Outcome
-	Reason   string        // of a refusal, as in Refusal.Reason; else empty
+	Reason   Reason        // of a refusal; else empty
 	Status   int           // of a refusal; 499 of a canceled request; else 200
 	Route    string        // the route's pattern, as far as the router tells it to the guard; else empty
 	Duration time.Duration // what deciding took, the user's resolution included

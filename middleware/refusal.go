@@ -21,55 +21,14 @@ type Refusal struct {
 	Description string        // which check failed, in a sentence
 	Challenges  []string      // the WWW-Authenticate fields; none for a 403 that no other token would mend, and for a 503
 	RetryAfter  time.Duration // how long to wait before another try; 0 if waiting does not help
-	// Reason names what happened in one word, out of a closed set: those of
-	// [verify.Reason] and "no_credentials", "credentials",
-	// "credentials_unavailable", "invalid_credentials", "no_user", "user_denied", "user_unavailable",
-	// "insufficient_scope", "permission", "organization", "not_user",
-	// "not_machine", "max_age", "acr", "requirement",
-	// "requirement_unavailable", "check_unavailable" and "canceled". It is fit
-	// for a metric's label.
-	Reason string
+	// Reason says in one word what happened.
+	Reason Reason
 	// Err is the error behind it, if there is one. It is for logs.
 	Err error
 
 	auth *Auth
 	out  *refusalWriter // what an ErrorHandler was given, in the Refusal that it was given
 }
-
-// The error codes: those of RFC 6750 section 3.1 and RFC 9470 section 3, and
-// those that stand in bodies alone.
-const (
-	codeInvalidRequest = "invalid_request"
-	codeInvalidToken   = "invalid_token"
-	codeScope          = "insufficient_scope"
-	codeStepUp         = "insufficient_user_authentication"
-	codeUnauthorized   = "unauthorized"
-	codeDenied         = "access_denied"
-	codeUnavailable    = "temporarily_unavailable"
-	codeCanceled       = "request_canceled"
-)
-
-// The reasons beside those of package verify.
-const (
-	reasonNoCredentials          = "no_credentials"
-	reasonCredentials            = "credentials"
-	reasonCredentialsUnavailable = "credentials_unavailable"
-	reasonInvalidCredentials     = "invalid_credentials"
-	reasonNoUser                 = "no_user"
-	reasonUserDenied             = "user_denied"
-	reasonUserUnavailable        = "user_unavailable"
-	reasonScope                  = "insufficient_scope"
-	reasonPermission             = "permission"
-	reasonOrganization           = "organization"
-	reasonNotUser                = "not_user"
-	reasonNotMachine             = "not_machine"
-	reasonMaxAge                 = "max_age"
-	reasonACR                    = "acr"
-	reasonRequirement            = "requirement"
-	reasonRequirementUnavailable = "requirement_unavailable"
-	reasonCheckUnavailable       = "check_unavailable"
-	reasonCanceled               = "canceled"
-)
 
 // Write writes the refusal: the challenge, Cache-Control: no-store, Retry-After
 // where it applies, and the body, or what Config.ErrorHandler makes of it. The
@@ -142,60 +101,15 @@ func (w *refusalWriter) finish() {
 	}
 }
 
-// A failure is why a request is not served, before it is known how the guard
-// says so.
-type failure struct {
-	status      int // 400, 401, 403; 503 if nobody knows
-	code        string
-	description string
-	reason      string
-	cause       error
-	missing     func(*verify.Token) string // what a good token lacks, for the log; nil: nothing that has a name
-}
-
-// with returns the failure with a cause.
-func (f *failure) with(cause error) *failure {
-	g := *f
-	g.cause = cause
-	return &g
-}
-
-// naming returns the failure with what the log says is missing.
-func (f *failure) naming(missing func(*verify.Token) string) *failure {
-	g := *f
-	g.missing = missing
-	return &g
-}
-
 var (
-	noCredentials = &failure{http.StatusUnauthorized, codeUnauthorized, "a bearer token is required", reasonNoCredentials, nil, nil}
-	noUser        = badToken("the token's subject is not a user", reasonNoUser)
-	userDenied    = forbidden("the user is not admitted", reasonUserDenied)
+	noCredentials = newFailure(codeUnauthorized, "a bearer token is required", ReasonNoCredentials)
+	noUser        = badToken("the token's subject is not a user", ReasonNoUser)
+	userDenied    = forbidden("the user is not admitted", ReasonUserDenied)
 
-	credentialsUnavailable = unavailable("the credentials cannot be read at the moment", reasonCredentialsUnavailable)
-	userUnavailable        = unavailable("the user cannot be looked up at the moment", reasonUserUnavailable)
-	requirementUnavailable = unavailable("a requirement cannot be checked at the moment", reasonRequirementUnavailable)
+	credentialsUnavailable = unavailable("the credentials cannot be read at the moment", ReasonCredentialsUnavailable)
+	userUnavailable        = unavailable("the user cannot be looked up at the moment", ReasonUserUnavailable)
+	requirementUnavailable = unavailable("a requirement cannot be checked at the moment", ReasonRequirementUnavailable)
 )
-
-func malformedRequest(description string) *failure {
-	return &failure{http.StatusBadRequest, codeInvalidRequest, description, reasonCredentials, nil, nil}
-}
-
-func badToken(description, reason string) *failure {
-	return &failure{http.StatusUnauthorized, codeInvalidToken, description, reason, nil, nil}
-}
-
-func forbidden(description, reason string) *failure {
-	return &failure{http.StatusForbidden, codeDenied, description, reason, nil, nil}
-}
-
-func stepUp(description, reason string) *failure {
-	return &failure{http.StatusUnauthorized, codeStepUp, description, reason, nil, nil}
-}
-
-func unavailable(description, reason string) *failure {
-	return &failure{http.StatusServiceUnavailable, codeUnavailable, description, reason, nil, nil}
-}
 
 // refusedToken is the failure of a token that the verifier did not accept.
 func refusedToken(err error) *failure {
@@ -203,12 +117,12 @@ func refusedToken(err error) *failure {
 	if !errors.As(err, &e) {
 		e = &verify.Error{Reason: verify.ErrUnavailable, Cause: err}
 	}
-	f := badToken(e.Description(), string(e.Reason))
+	f := badToken(e.Description(), Reason(e.Reason))
 	switch {
 	case e.Reason == verify.ErrUnavailable && e.Part == "check":
-		f = unavailable(e.Description(), reasonCheckUnavailable)
+		f = unavailable(e.Description(), ReasonCheckUnavailable)
 	case e.Reason == verify.ErrUnavailable:
-		f = unavailable(e.Description(), string(e.Reason))
+		f = unavailable(e.Description(), Reason(e.Reason))
 	case e.Reason == verify.ErrSyntax:
 		return malformedRequest(e.Description())
 	}
@@ -217,7 +131,7 @@ func refusedToken(err error) *failure {
 
 // refuse makes the refusal of a failure.
 func (g *Guard) refuse(f *failure) *Refusal {
-	r := &Refusal{Status: f.status, Code: f.code, Description: f.description, Reason: f.reason, Err: f.cause, auth: g.auth}
+	r := &Refusal{Status: f.code.status(), Code: string(f.code), Description: f.description, Reason: f.reason, Err: f.cause, auth: g.auth}
 	switch f.code {
 	case codeUnavailable:
 		r.RetryAfter = retryAfter
@@ -255,7 +169,7 @@ func (g *Guard) challenge(f *failure) string {
 	if f.code != codeUnauthorized {
 		// RFC 6750 section 3.1 wants no error code for a request that did not
 		// try.
-		add("error", f.code)
+		add("error", string(f.code))
 		add("error_description", f.description)
 	}
 	if f.code != codeInvalidRequest {

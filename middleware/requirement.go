@@ -72,13 +72,13 @@ func (q requirement) tell(a *ask) {
 }
 
 var (
-	lacksScope        = &failure{http.StatusForbidden, codeScope, "the token lacks a scope that is required", reasonScope, nil, nil}
-	lacksPermission   = forbidden("the token lacks a permission that is required", reasonPermission)
-	wrongOrganization = forbidden("the token is for another organization", reasonOrganization)
-	notUser           = forbidden("only users are admitted", reasonNotUser)
-	notMachine        = forbidden("only machine clients are admitted", reasonNotMachine)
-	tooOld            = stepUp("a more recent authentication is required", reasonMaxAge)
-	tooWeak           = stepUp("a stronger authentication is required", reasonACR)
+	lacksScope        = newFailure(codeScope, "the token lacks a scope that is required", ReasonScope)
+	lacksPermission   = forbidden("the token lacks a permission that is required", ReasonPermission)
+	wrongOrganization = forbidden("the token is for another organization", ReasonOrganization)
+	notUser           = forbidden("only users are admitted", ReasonNotUser)
+	notMachine        = forbidden("only machine clients are admitted", ReasonNotMachine)
+	tooOld            = newFailure(codeStepUp, "a more recent authentication is required", ReasonMaxAge)
+	tooWeak           = newFailure(codeStepUp, "a stronger authentication is required", ReasonACR)
 )
 
 // onToken is a requirement on the token alone.
@@ -160,15 +160,15 @@ func Organization(any ...string) Requirement {
 	return onToken(no, func(t *verify.Token) bool { return slices.Contains(any, t.OrganizationID) })
 }
 
-// User requires a token of a user: it has a subject, and was not issued to a
+// OnlyUsers requires a token of a user: it has a subject, and was not issued to a
 // machine client on its own behalf; see [verify.Token.IsMachine]. Unmet: 403.
-func User() Requirement {
+func OnlyUsers() Requirement {
 	return onToken(notUser, func(t *verify.Token) bool { return t.Subject != "" && !t.IsMachine() })
 }
 
-// Machine requires a token that a client got on its own behalf; see
+// OnlyMachines requires a token that a client got on its own behalf; see
 // [verify.Token.IsMachine]. Unmet: 403.
-func Machine() Requirement {
+func OnlyMachines() Requirement {
 	return onToken(notMachine, (*verify.Token).IsMachine)
 }
 
@@ -231,14 +231,14 @@ func ACR(any ...string) Requirement {
 	}
 }
 
-// Fresh requires that the authorization server says now that the token is active
+// NotRevoked requires that the authorization server says now that the token is active
 // (RFC 7662), whatever it has said before: for the routes where a token that was
 // revoked a moment ago must not pass. It is a call for each request, and holds for
 // the whole guard, wherever it stands in the list. What the server says counts for
 // every other route too. Unmet: 401 invalid_token; if the server cannot be asked,
-// 503. A guard with Fresh panics when it is made if an issuer of the verifier has
+// 503. A guard with NotRevoked panics when it is made if an issuer of the verifier has
 // no [verify.Introspection].
-func Fresh() Requirement {
+func NotRevoked() Requirement {
 	return requirement{
 		test: func(*state) *failure { return nil }, // the guard has asked
 		ask:  func(a *ask) { a.fresh = true },
@@ -280,7 +280,7 @@ func Any(any ...Requirement) Requirement {
 					return nil
 				}
 				// What could not be found out might have been met.
-				if first == nil || first.status != f.status && f.status == http.StatusServiceUnavailable {
+				if first == nil || f.unavailable() && !first.unavailable() {
 					first = f
 				}
 			}

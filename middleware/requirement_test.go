@@ -29,7 +29,7 @@ func TestRequirements(t *testing.T) {
 		name   string
 		q      middleware.Requirement
 		claims claims
-		reason string // of the refusal; "" if there is none
+		reason middleware.Reason // of the refusal; "" if there is none
 	}{
 		{"Scope, met", middleware.Scope("a", "b"), claims{"scope": "b c a"}, ""},
 		{"Scope, the second missing", middleware.Scope("a", "b"), claims{"scope": "a"}, "insufficient_scope"},
@@ -48,14 +48,14 @@ func TestRequirements(t *testing.T) {
 		{"Organization, the last", middleware.Organization("a", "b"), claims{"org_id": "b"}, ""},
 		{"Organization, another", middleware.Organization("a", "b"), claims{"org_id": "A"}, "organization"},
 		{"Organization, none", middleware.Organization("a"), claims{"org_id": ""}, "organization"},
-		{"User, met", middleware.User(), claims{"sub": "user_1"}, ""},
-		{"User, without a subject", middleware.User(), claims{"sub": nil, "client_id": "app"}, "not_user"},
-		{"User, without subject and client", middleware.User(), claims{"sub": nil, "client_id": nil}, "not_user"},
-		{"User, a machine", middleware.User(), claims{"sub": "app", "client_id": "app"}, "not_user"},
-		{"User, a machine of Auth0's", middleware.User(), claims{"sub": "app@clients", "client_id": "app"}, "not_user"},
-		{"Machine, met", middleware.Machine(), claims{"sub": "app", "client_id": "app"}, ""},
-		{"Machine, a user", middleware.Machine(), claims{"sub": "user_1"}, "not_machine"},
-		{"Machine, neither subject nor client", middleware.Machine(), claims{"sub": nil, "client_id": nil}, "not_machine"},
+		{"User, met", middleware.OnlyUsers(), claims{"sub": "user_1"}, ""},
+		{"User, without a subject", middleware.OnlyUsers(), claims{"sub": nil, "client_id": "app"}, "not_user"},
+		{"User, without subject and client", middleware.OnlyUsers(), claims{"sub": nil, "client_id": nil}, "not_user"},
+		{"User, a machine", middleware.OnlyUsers(), claims{"sub": "app", "client_id": "app"}, "not_user"},
+		{"User, a machine of Auth0's", middleware.OnlyUsers(), claims{"sub": "app@clients", "client_id": "app"}, "not_user"},
+		{"Machine, met", middleware.OnlyMachines(), claims{"sub": "app", "client_id": "app"}, ""},
+		{"Machine, a user", middleware.OnlyMachines(), claims{"sub": "user_1"}, "not_machine"},
+		{"Machine, neither subject nor client", middleware.OnlyMachines(), claims{"sub": nil, "client_id": nil}, "not_machine"},
 		{"MaxAge, just", middleware.MaxAge(time.Minute), at(time.Minute), ""},
 		{"MaxAge, a second too old", middleware.MaxAge(time.Minute), at(time.Minute + time.Second), "max_age"},
 		{"MaxAge, ahead within the leeway", middleware.MaxAge(time.Minute), at(-10 * time.Second), ""},
@@ -65,15 +65,15 @@ func TestRequirements(t *testing.T) {
 		{"ACR, the last", middleware.ACR("a", "b"), claims{"acr": "b"}, ""},
 		{"ACR, another", middleware.ACR("a", "b"), claims{"acr": "c"}, "acr"},
 		{"ACR, none", middleware.ACR("a"), nil, "acr"},
-		{"All, met", middleware.All(middleware.Scope("a"), middleware.User()), claims{"scope": "a"}, ""},
-		{"All, the last unmet", middleware.All(middleware.Scope("a"), middleware.Machine()), claims{"scope": "a"}, "not_machine"},
+		{"All, met", middleware.All(middleware.Scope("a"), middleware.OnlyUsers()), claims{"scope": "a"}, ""},
+		{"All, the last unmet", middleware.All(middleware.Scope("a"), middleware.OnlyMachines()), claims{"scope": "a"}, "not_machine"},
 		{"All, empty", middleware.All(), nil, ""},
-		{"Any, the last met", middleware.Any(middleware.Scope("a"), middleware.Machine(), middleware.User()), claims{"scope": "b"}, ""},
-		{"Any, none met", middleware.Any(middleware.Machine(), middleware.Scope("a")), claims{"scope": "b"}, "not_machine"},
-		{"Any of an empty All", middleware.Any(middleware.Machine(), middleware.All()), nil, ""},
+		{"Any, the last met", middleware.Any(middleware.Scope("a"), middleware.OnlyMachines(), middleware.OnlyUsers()), claims{"scope": "b"}, ""},
+		{"Any, none met", middleware.Any(middleware.OnlyMachines(), middleware.Scope("a")), claims{"scope": "b"}, "not_machine"},
+		{"Any of an empty All", middleware.Any(middleware.OnlyMachines(), middleware.All()), nil, ""},
 		{"alternatives of a document: bearerAuth: []", middleware.Any(middleware.All(middleware.Scope())), nil, ""},
 	} {
-		reason := ""
+		reason := middleware.Reason("")
 		if _, f := auth.Require(c.q).Decide(request(issuer.Token(c.claims))); f != nil {
 			reason = f.Reason
 		}
@@ -113,7 +113,7 @@ func TestRequirementsThatCannotBe(t *testing.T) {
 		"nil request func":      func() { middleware.RequestFunc("x", nil) },
 		"request func, quoted":  func() { middleware.RequestFunc(`"x"`, func(*http.Request, *verify.Token) error { return nil }) },
 		"any of nothing":        func() { middleware.Any() },
-		"nil among all":         func() { middleware.All(middleware.User(), nil) },
+		"nil among all":         func() { middleware.All(middleware.OnlyUsers(), nil) },
 		"nil resolver":          func() { middleware.Resolve[user](nil) },
 	} {
 		func() {
@@ -133,8 +133,8 @@ func TestRequirementsThatCannotBe(t *testing.T) {
 func TestMakersCopy(t *testing.T) {
 	type claims = verifytest.Claims
 	room := func(s ...string) []string { return append(make([]string, 0, 8), s...) }
-	base := append(make([]middleware.Requirement, 0, 8), middleware.User())
-	machine := append(make([]middleware.Requirement, 0, 8), middleware.Machine())
+	base := append(make([]middleware.Requirement, 0, 8), middleware.OnlyUsers())
+	machine := append(make([]middleware.Requirement, 0, 8), middleware.OnlyMachines())
 	for name, c := range map[string]struct {
 		make   func(second string) middleware.Requirement // of two values, the first of which is shared
 		claims claims                                     // that meet "good" and not "evil"
@@ -264,15 +264,4 @@ func (u *user) String() string { return u.id }
 
 func resolve[U any](u U) middleware.Resolver {
 	return middleware.Resolve(func(context.Context, *verify.Token) (U, error) { return u, nil })
-}
-
-// reasons of all refusals beside the verifier's, for tests that count them.
-func isReason(s string) bool {
-	for _, r := range verify.Reasons() {
-		if s == string(r) {
-			return true
-		}
-	}
-	return slices.Contains([]string{"no_credentials", "credentials", "credentials_unavailable", "invalid_credentials", "no_user", "user_denied", "user_unavailable", "insufficient_scope", "permission",
-		"organization", "not_user", "not_machine", "max_age", "acr", "requirement", "requirement_unavailable", "check_unavailable"}, s)
 }

@@ -105,7 +105,7 @@ func newClocked(t *testing.T, skew time.Duration) (*verifytest.Server, *middlewa
 func TestRecheck(t *testing.T) {
 	issuer, auth := newAsking(t, middleware.Config{})
 	token := issuer.Token(nil)
-	r, f := auth.Require(middleware.Fresh()).Decide(request(token))
+	r, f := auth.Require(middleware.NotRevoked()).Decide(request(token))
 	if f != nil {
 		t.Fatal(f)
 	}

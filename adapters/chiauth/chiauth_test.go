@@ -39,7 +39,7 @@ func TestAdapter(t *testing.T) {
 		// request, unless that knows of a router already.
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			routed := r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, chi.NewRouteContext()))
-			defer middleware.HandBack(r, routed)
+			defer middleware.Return(r, routed)
 			root.ServeHTTP(w, routed)
 		})
 	})

@@ -35,7 +35,7 @@ func handler(guard *middleware.Guard) echo.MiddlewareFunc {
 				return nil
 			}
 			c.SetRequest(admitted)
-			defer func() { middleware.HandBack(r, c.Request()) }()
+			defer func() { middleware.Return(r, c.Request()) }()
 			return next(c)
 		}
 	}

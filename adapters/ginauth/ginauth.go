@@ -32,7 +32,7 @@ func handler(guard *middleware.Guard) gin.HandlerFunc {
 			return
 		}
 		c.Request = admitted
-		defer func() { middleware.HandBack(r, c.Request) }()
+		defer func() { middleware.Return(r, c.Request) }()
 		c.Next()
 	}
 }

@@ -27,7 +27,7 @@ func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
 				refusal.Write(w, r)
 				return
 			}
-			defer middleware.HandBack(r, admitted)
+			defer middleware.Return(r, admitted)
 			next.ServeHTTP(w, admitted)
 		})
 	}

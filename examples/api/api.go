@@ -39,7 +39,7 @@ func newAPI(auth *middleware.Auth, introspected bool) *api {
 	scope := func(s string) []middleware.Requirement { return []middleware.Requirement{middleware.Scope(s)} }
 	var sensitive []middleware.Requirement
 	if introspected {
-		sensitive = append(sensitive, middleware.Fresh())
+		sensitive = append(sensitive, middleware.NotRevoked())
 	}
 	recent := []middleware.Requirement{middleware.MaxAge(5 * time.Minute)}
 	a.routes = []route{

@@ -111,8 +111,8 @@ func run() error {
 	route := func(pattern string, needs ...bearer.Requirement) {
 		mux.Handle(pattern, httpauth.Require(auth, needs...)(http.HandlerFunc(whoami)))
 	}
-	route("GET /me", bearer.User())                                       // any user
-	route("GET /jobs", bearer.Machine())                                  // M2M applications
+	route("GET /me", bearer.OnlyUsers())                                  // any user
+	route("GET /jobs", bearer.OnlyMachines())                             // M2M applications
 	route("GET /partner", bearer.Organization(organization))              // users and machines of one organization
 	route("GET /admin", bearer.Permission("admin:read"), noImpersonation) // AuthKit sessions have permissions
 

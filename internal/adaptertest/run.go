@@ -249,7 +249,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Cleanup(func() { v.Close() })
 		c.Logger = logger
 		c.Observer = middleware.ObserverFunc(func(_ context.Context, d middleware.Decision) {
-			f.reasons.Store(string(d.Outcome)+" "+d.Reason, true)
+			f.reasons.Store(string(d.Outcome)+" "+string(d.Reason), true)
 		})
 		auth, err := middleware.New(v, c)
 		if err != nil {
@@ -314,11 +314,11 @@ func (f *fixture) routes() []Route {
 		{"/either", f.auth, require(middleware.AnyScope("orders:read", "orders:admin"))},
 		{"/permission", f.auth, require(middleware.Permission("orders.delete"))},
 		{"/organization", f.auth, require(middleware.Organization("org_1", "org_2"))},
-		{"/user", f.auth, require(middleware.User())},
-		{"/machine", f.auth, require(middleware.Machine())},
+		{"/user", f.auth, require(middleware.OnlyUsers())},
+		{"/machine", f.auth, require(middleware.OnlyMachines())},
 		{"/recent", f.auth, require(middleware.MaxAge(5 * time.Minute))},
 		{"/strong", f.auth, require(middleware.MaxAge(time.Minute), middleware.ACR("mfa", "hwk"))},
-		{"/composed", f.auth, require(middleware.Any(middleware.Scope("admin"), middleware.All(middleware.User(), middleware.Organization("org_1"))))},
+		{"/composed", f.auth, require(middleware.Any(middleware.Scope("admin"), middleware.All(middleware.OnlyUsers(), middleware.Organization("org_1"))))},
 		{"/func", f.auth, require(middleware.Func("only on weekdays", func(ctx context.Context, t *verify.Token) error {
 			switch t.ClientID {
 			case "sunday":

@@ -158,13 +158,9 @@ func (f *fixture) silence(t *testing.T) {
 			t.Errorf("the log lacks %s, which a developer needs", text)
 		}
 	}
-	known := []string{"", "no_credentials", "credentials", "credentials_unavailable", "invalid_credentials", "no_user", "user_denied", "user_unavailable", "insufficient_scope", "permission",
-		"organization", "not_user", "not_machine", "max_age", "acr", "requirement", "requirement_unavailable", "check_unavailable"}
-	for _, r := range verify.Reasons() {
-		known = append(known, string(r))
-	}
+	known := append(middleware.Reasons(), "")
 	f.reasons.Range(func(label, _ any) bool {
-		if _, reason, _ := strings.Cut(label.(string), " "); !slices.Contains(known, reason) {
+		if _, reason, _ := strings.Cut(label.(string), " "); !slices.Contains(known, middleware.Reason(reason)) {
 			t.Errorf("label %q", label)
 		}
 		return true

@@ -155,7 +155,7 @@ func (g ground) api(t *testing.T, issuers []*verifytest.Server, env ...string) s
 	mux.Handle("/api/protected", httpauth.Require(auth)(ok))
 	mux.Handle("/api/optional", httpauth.Optional(auth)(ok))
 	if v.Introspects() {
-		mux.Handle("/api/sensitive", httpauth.Require(auth, middleware.Fresh())(ok))
+		mux.Handle("/api/sensitive", httpauth.Require(auth, middleware.NotRevoked())(ok))
 	}
 	host := fmt.Sprintf("api-%d.test", serial.Add(1))
 	inMemory.Store(host, mux)

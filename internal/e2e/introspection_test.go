@@ -312,7 +312,7 @@ func guard(t *testing.T, is verify.Issuer) string {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/who", httpauth.Require(auth)(who))
-	mux.Handle("/fresh", httpauth.Require(auth, middleware.Fresh())(who))
+	mux.Handle("/fresh", httpauth.Require(auth, middleware.NotRevoked())(who))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL

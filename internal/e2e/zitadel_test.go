@@ -141,7 +141,7 @@ func protect(t *testing.T, issuer string) string {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/who", httpauth.Require(auth)(who))
-	mux.Handle("/user", httpauth.Require(auth, middleware.User())(who))
+	mux.Handle("/user", httpauth.Require(auth, middleware.OnlyUsers())(who))
 	mux.Handle("/orders", httpauth.Require(auth, middleware.Scope("orders:read"))(who))
 	mux.Handle("/write", httpauth.Require(auth, middleware.Scope("orders:write"))(who))
 	server := httptest.NewServer(mux)

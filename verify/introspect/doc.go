@@ -15,7 +15,7 @@
 //
 // An answer that a token is active is reused for Config.TTL, one that it is not
 // for 5 s; requests that need the same answer at the same time share one call.
-// A middleware.Fresh route asks each time, and what it learns counts for the
+// A middleware.NotRevoked route asks each time, and what it learns counts for the
 // others. Answers are remembered by a keyed digest, never by the token, within
 // bounds; those for bad tokens have a place of their own, so that they cannot
 // push the good ones out.
