@@ -134,3 +134,26 @@ func ExampleNew_wrongWay() {
 	// Audience: is required: without it, tokens for other services open this one
 	// Algorithms: "HS256" is symmetric: who can verify with it can also issue
 }
+
+// Claims of the application's own, in a type of its own. It is decoded once for
+// as long as the verifier remembers the token.
+func ExampleClaimsOf() {
+	keys, issue := newIssuer("https://issuer.example", "key-1")
+	verifier, err := verify.New(verify.Config{Issuer: "https://issuer.example", Audience: []string{"https://api.example"}, Keys: keys})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	token, err := verifier.Verify(context.Background(), issue("https://api.example", "user-1", time.Hour))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	type Claims struct {
+		Tenant string `json:"tenant"`
+	}
+	claims, err := verify.ClaimsOf[Claims](token)
+	fmt.Println(claims.Tenant, err)
+	// Output: blue <nil>
+}

@@ -63,6 +63,12 @@ func check(t *testing.T, v *verify.Verifier, token string) {
 				t.Fatalf("description %q", e.Description())
 			}
 		}
+		// What logs are told of the token is bounded and printable.
+		for _, said := range []string{e.Expected(), e.Received()} {
+			if len(said) > 1000 || strings.ContainsFunc(said, func(r rune) bool { return r < ' ' || r > '~' }) {
+				t.Fatalf("logs are told %q", said)
+			}
+		}
 		return
 	}
 	if again != nil {
@@ -70,6 +76,11 @@ func check(t *testing.T, v *verify.Verifier, token string) {
 	}
 	header, payload := canonical(t, token)
 	h, c := members(t, header), members(t, payload)
+	for name, value := range c { // what is null is as good as absent, or refused
+		if value == nil {
+			delete(c, name)
+		}
+	}
 	alg, _ := h["alg"].(string)
 	if !slices.Contains(verify.Algorithms(), alg) {
 		t.Errorf("accepted with alg %v", h["alg"])
@@ -131,8 +142,25 @@ func check(t *testing.T, v *verify.Verifier, token string) {
 	default:
 		t.Errorf("accepted with aud %v", aud)
 	}
-	if s, has := c["scope"]; has && got.Scope != s {
-		t.Errorf("scope %v as %q", s, got.Scope)
+	scope := c["scope"]
+	if scope == nil {
+		scope = c["scp"]
+	}
+	want := ""
+	switch s := scope.(type) {
+	case string:
+		want = strings.Trim(s, " ")
+	case []any:
+		for _, e := range s {
+			token, ok := e.(string)
+			if !ok || token == "" || strings.ContainsAny(token, " \"\\") {
+				t.Errorf("accepted with scope %v", scope)
+			}
+			want = strings.TrimPrefix(want+" "+token, " ")
+		}
+	}
+	if got.Scope != want || strings.Contains(want, "  ") {
+		t.Errorf("scope %v as %q", scope, got.Scope)
 	}
 	// Claims decodes what encoding/json can decode: all but a number beyond
 	// float64.
@@ -173,6 +201,7 @@ func FuzzSigned(f *testing.F) {
 	for _, c := range []string{
 		`{}`, claims("aud", `["x","`+testAudience+`"]`), claims("exp", "1.9e9"), claims("nbf", at(20), "iat", at(20)), claims("exp", at(-31)), claims("nonce", `"n"`),
 		claims("cnf", `{}`), claims("act", `{"sub":"a","act":{"sub":"b"}}`), claims("scope", "", "scp", `["a"]`), claims("permissions", `["p"]`), claims("auth_time", "1e300"),
+		claims("scope", `["a","b"]`), claims("scope", "null", "scp", `" a "`), claims("nbf", "null", "nonce", "null"), claims("aud", `["\u001b[2J",""]`), claims("jti", "1", "acr", "[]", "auth_time", `"x"`),
 		claims("sub", `"\ud83d\ude00"`), claims("Exp", "1"), claims("org_id", `"o"`, "acr", `"1"`, "azp", `"z"`), claims("sub", `"\ud800"`),
 	} {
 		f.Add(eddsa.header(), c)
