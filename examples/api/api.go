@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 )
 
 // A route is one operation of the API and what it requires.
 type route struct {
 	method, path string
 	access       access
-	requirements []middleware.Requirement
+	requirements []bearer.Requirement
 	handler      http.HandlerFunc
 }
 
@@ -30,18 +30,18 @@ const (
 
 // api is the application, whatever framework runs it.
 type api struct {
-	auth   *middleware.Auth
+	auth   *bearer.Auth
 	routes []route
 }
 
-func newAPI(auth *middleware.Auth, introspected bool) *api {
+func newAPI(auth *bearer.Auth, introspected bool) *api {
 	a := &api{auth: auth}
-	scope := func(s string) []middleware.Requirement { return []middleware.Requirement{middleware.Scope(s)} }
-	var sensitive []middleware.Requirement
+	scope := func(s string) []bearer.Requirement { return []bearer.Requirement{bearer.Scope(s)} }
+	var sensitive []bearer.Requirement
 	if introspected {
-		sensitive = append(sensitive, middleware.NotRevoked())
+		sensitive = append(sensitive, bearer.NotRevoked())
 	}
-	recent := []middleware.Requirement{middleware.MaxAge(5 * time.Minute)}
+	recent := []bearer.Requirement{bearer.MaxAge(5 * time.Minute)}
 	a.routes = []route{
 		{"GET", "/public", open, nil, a.public},
 		{"GET", "/livez", open, nil, a.live},
@@ -89,8 +89,8 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) me(w http.ResponseWriter, r *http.Request) {
-	u, _ := middleware.UserFrom[user](r.Context())
-	t, _ := middleware.TokenFrom(r.Context())
+	u, _ := bearer.UserFrom[user](r.Context())
+	t, _ := bearer.TokenFrom(r.Context())
 	write(w, http.StatusOK, struct {
 		Subject      string `json:"sub,omitempty"`
 		ClientID     string `json:"client_id,omitempty"`
@@ -104,7 +104,7 @@ func (a *api) maybe(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		User *user `json:"user"`
 	}
-	if u, ok := middleware.UserFrom[user](r.Context()); ok {
+	if u, ok := bearer.UserFrom[user](r.Context()); ok {
 		body.User = &u
 	}
 	write(w, http.StatusOK, body)

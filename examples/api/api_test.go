@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
@@ -37,7 +37,7 @@ func start(t *testing.T, env map[string]string) map[string]*httptest.Server {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { v.Close() })
-		auth, err := middleware.New(v, s.middleware())
+		auth, err := bearer.New(v, s.middleware())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
 )
 
@@ -54,7 +54,7 @@ func run(ctx context.Context) int {
 		return 2
 	}
 	defer verifier.Close()
-	auth, err := middleware.New(verifier, s.middleware())
+	auth, err := bearer.New(verifier, s.middleware())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "RESOURCE:", err)
 		return 2

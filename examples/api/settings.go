@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/bearerkit/bearerkit/middleware"
+	bearer "github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/jwks"
@@ -292,15 +292,15 @@ type user struct {
 }
 
 // middleware returns the middleware's configuration.
-func (s settings) middleware() middleware.Config {
-	c := middleware.Config{User: middleware.Resolve(func(_ context.Context, t *verify.Token) (user, error) {
+func (s settings) middleware() bearer.Config {
+	c := bearer.Config{User: bearer.Resolve(func(_ context.Context, t *verify.Token) (user, error) {
 		if len(s.users) > 0 && !slices.Contains(s.users, t.Subject) {
-			return user{}, middleware.ErrNoUser
+			return user{}, bearer.ErrNoUser
 		}
 		return user{ID: t.Subject}, nil
 	})}
 	if s.resource != "" {
-		c.Metadata = &middleware.ResourceMetadata{Resource: s.resource, ScopesSupported: []string{"orders:read", "orders:write"}}
+		c.Metadata = &bearer.ResourceMetadata{Resource: s.resource, ScopesSupported: []string{"orders:read", "orders:write"}}
 	}
 	return c
 }
