@@ -7,8 +7,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/bearerkit/bearerkit/adapters/adaptertest"
 	"github.com/bearerkit/bearerkit/adapters/chiauth"
-	"github.com/bearerkit/bearerkit/internal/adaptertest"
 	"github.com/bearerkit/bearerkit/middleware"
 )
 

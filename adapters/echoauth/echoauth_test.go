@@ -6,8 +6,8 @@ import (
 
 	"github.com/labstack/echo/v5"
 
+	"github.com/bearerkit/bearerkit/adapters/adaptertest"
 	"github.com/bearerkit/bearerkit/adapters/echoauth"
-	"github.com/bearerkit/bearerkit/internal/adaptertest"
 )
 
 func TestAdapter(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/bearerkit/bearerkit/adapters/adaptertest"
 	"github.com/bearerkit/bearerkit/adapters/echov4auth"
-	"github.com/bearerkit/bearerkit/internal/adaptertest"
 )
 
 func TestAdapter(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/bearerkit/bearerkit/adapters/adaptertest"
 	"github.com/bearerkit/bearerkit/adapters/ginauth"
-	"github.com/bearerkit/bearerkit/internal/adaptertest"
 )
 
 func TestAdapter(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/bearerkit/bearerkit/adapters/adaptertest"
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
-	"github.com/bearerkit/bearerkit/internal/adaptertest"
 )
 
 func TestAdapter(t *testing.T) {
