@@ -94,6 +94,9 @@ func New(c Config) (*Verifier, error) {
 	}
 	for _, is := range v.list {
 		_, _ = keySetOf(is.keys) // starts it; it need not have keys yet
+		if in := is.introspection; in != nil && in.Always {
+			_ = ready(in.Introspector) // starts to find out
+		}
 	}
 	return v, nil
 }

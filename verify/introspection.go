@@ -56,6 +56,8 @@ type Introspection struct {
 //     failed.
 //   - Ready() error says why questions cannot be answered now; [Verifier.Ready]
 //     asks where every token needs an answer.
+//   - NeedsAudience() bool reports that it takes signed answers only, and that
+//     their "aud" has to be one of the issuer's: without one it is a fault.
 //   - Close() error ends it.
 type Introspector interface {
 	// Bind ties the introspector to the one issuer that it asks and to the
@@ -82,6 +84,9 @@ type Query struct {
 	// Digest stands for the token where it must be remembered. It is keyed
 	// and tells nothing about the token.
 	Digest [32]byte
+	// Verified says that the token is a JWT whose signature has been checked:
+	// it was not made up.
+	Verified bool
 	// Fresh demands that the server is asked now, whatever it has said before.
 	Fresh bool
 	// CacheOnly demands that the server is not asked: the answer is one that is
@@ -135,6 +140,7 @@ func (v *Verifier) judgeAsked(ctx context.Context, e *entry, q *Query) (*Token, 
 	if in == nil {
 		return nil, unavailable(errNotIntrospected)
 	}
+	q.Verified = true
 	q.CacheOnly = !in.Always && !q.Fresh && !v.isDenied(e, q.Token)
 	var start time.Time
 	if !q.CacheOnly {

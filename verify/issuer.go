@@ -155,6 +155,9 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faultList) {
 			bad.Add(prefix+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
 		default:
 			bad.Join(prefix+"Introspection", check(in.Introspector, c.Issuer))
+			if needsAudience(in.Introspector) && len(c.Audience) == 0 {
+				bad.Add(prefix+"Introspection.Signed", "needs an Audience, or a client ID in Auth: without either there is nothing that the aud of an answer could be")
+			}
 		}
 	}
 	switch {

@@ -87,6 +87,13 @@ func check(part any, issuer string) error {
 	return nil
 }
 
+// needsAudience reports whether an introspector is of no use to an issuer without
+// an audience.
+func needsAudience(in Introspector) bool {
+	n, ok := in.(interface{ NeedsAudience() bool })
+	return ok && n.NeedsAudience()
+}
+
 // unbind undoes a Bind.
 func unbind(part any) {
 	if u, ok := part.(interface{ Unbind() }); ok {

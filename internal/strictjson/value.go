@@ -169,9 +169,3 @@ func Quote(s string) string {
 	text, _ := json.Marshal(s) // a string never fails
 	return string(text)
 }
-
-// Loosely reports whether a text that [Object] refuses is a JSON object all the
-// same, for those who have to tell nonsense from what merely cannot be believed.
-func Loosely(text string) bool {
-	return strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") && json.Valid([]byte(text))
-}

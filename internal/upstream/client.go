@@ -141,7 +141,7 @@ type Response struct {
 // Get fetches a document, following redirects on the same host. The error is an
 // [*Error].
 func (c *Client) Get(ctx context.Context, url string, h http.Header) (*Response, error) {
-	resp, err := c.do(ctx, c.get, http.MethodGet, url, h, "")
+	resp, err := c.do(ctx, c.get, http.MethodGet, url, h, nil)
 	switch e, _ := err.(*Error); {
 	case err == nil && resp.Status == http.StatusOK:
 		c.seen(fmt.Sprintf("%s, %d bytes", answerLine(resp.Status, resp.Header), len(resp.Body)))
@@ -156,18 +156,23 @@ func (c *Client) Get(ctx context.Context, url string, h http.Header) (*Response,
 }
 
 // Post sends a form that asks for something and changes nothing: it may be sent
-// again if a connection turns out to be closed. Redirects are never followed:
-// they would send what is in the form elsewhere. The error is an [*Error].
-func (c *Client) Post(ctx context.Context, url string, h http.Header, form url.Values) (*Response, error) {
+// again if a connection turns out to be closed. form makes it, each time anew and
+// always as long: something in it may be good for one request only. Redirects are
+// never followed: they would send what is in the form elsewhere. The error is an
+// [*Error], or the one of form.
+func (c *Client) Post(ctx context.Context, url string, h http.Header, form func() (url.Values, error)) (*Response, error) {
 	h = h.Clone()
 	h.Set("Content-Type", "application/x-www-form-urlencoded")
 	h["Idempotency-Key"] = nil // net/http takes it as said, and does not send it
-	return c.do(ctx, c.post, http.MethodPost, url, h, form.Encode())
+	return c.do(ctx, c.post, http.MethodPost, url, h, func() (string, error) {
+		values, err := form()
+		return values.Encode(), err
+	})
 }
 
 // do makes a call, and makes it again if the process did not run meanwhile: that
 // a server was not heard says nothing of it then.
-func (c *Client) do(ctx context.Context, client *http.Client, method, url string, h http.Header, form string) (*Response, error) {
+func (c *Client) do(ctx context.Context, client *http.Client, method, url string, h http.Header, form func() (string, error)) (*Response, error) {
 	for {
 		began := c.now()
 		resp, err := c.call(ctx, client, method, url, h, form)
@@ -175,22 +180,32 @@ func (c *Client) do(ctx context.Context, client *http.Client, method, url string
 			resp.Asked = began
 			return resp, nil
 		}
-		if e, _ := err.(*Error); !e.Broken || ctx.Err() != nil || Since(began, c.now()) < c.timeout+Lateness {
+		if e, _ := err.(*Error); e == nil || !e.Broken || ctx.Err() != nil || Since(began, c.now()) < c.timeout+Lateness {
 			return nil, err
 		}
 	}
 }
 
-func (c *Client) call(ctx context.Context, client *http.Client, method, url string, h http.Header, form string) (*Response, error) {
+func (c *Client) call(ctx context.Context, client *http.Client, method, url string, h http.Header, form func() (string, error)) (*Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var body io.Reader
-	if method == http.MethodPost {
-		body = strings.NewReader(form)
+	if form != nil {
+		text, err := form()
+		if err != nil {
+			return nil, err
+		}
+		body = strings.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return nil, &Error{URL: Redact(url), words: "is not a URL that can be requested"}
+	}
+	if form != nil {
+		req.GetBody = func() (io.ReadCloser, error) {
+			text, err := form()
+			return io.NopCloser(strings.NewReader(text)), err
+		}
 	}
 	if req.Header = h.Clone(); req.Header == nil {
 		req.Header = http.Header{}

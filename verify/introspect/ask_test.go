@@ -527,8 +527,10 @@ func TestSignedAnswers(t *testing.T) {
 		{"aud is the API", sign(own, header(nil), payload(object{"aud": []string{issuer.Audience()}})), ""},
 		{"with line ends around", "\n" + sign(own, header(nil), payload(nil)) + "\r\n", ""},
 		{"inactive", sign(own, header(nil), payload(object{"token_introspection": object{"active": false}})), verify.ErrInactive},
-		{"active missing", sign(own, header(nil), payload(object{"token_introspection": object{}})), verify.ErrInactive},
-		{"active outside", sign(own, header(nil), payload(object{"active": true, "token_introspection": object{}})), verify.ErrInactive},
+		{"active missing", sign(own, header(nil), payload(object{"token_introspection": object{}})), ill},
+		{"active outside", sign(own, header(nil), payload(object{"active": true, "token_introspection": object{}})), ill},
+		{"active a string", sign(own, header(nil), payload(object{"token_introspection": object{"active": "true", "sub": "user_1"}})), ill},
+		{"an error", sign(own, header(nil), payload(object{"token_introspection": object{"error": "invalid_client"}})), ill},
 		{"typ JWT", sign(own, header(object{"typ": "JWT"}), payload(nil)), ill},
 		{"typ at+jwt", sign(own, header(object{"typ": "at+jwt"}), payload(nil)), ill},
 		{"iss other", sign(own, header(nil), payload(object{"iss": "https://other.example"})), ill},
@@ -585,6 +587,7 @@ func TestAcceptHeader(t *testing.T) {
 		offered          any
 		want             string
 	}{
+		{"offered to a client without an ID", false, true, []string{"ES256"}, "application/json"},
 		{"default", false, false, nil, "application/json"},
 		{"Signed", true, false, nil, signed},
 		{"discovered", false, true, nil, "application/json"},
@@ -601,9 +604,12 @@ func TestAcceptHeader(t *testing.T) {
 				if c.Signed = tc.signed; tc.discover {
 					c.URL = ""
 				}
+				if strings.Contains(tc.name, "without an ID") {
+					c.Auth = introspect.Bearer(func(context.Context) (string, error) { return "x", nil })
+				}
 			})
 			_, err := s.Introspect(t.Context(), query("token"))
-			if (err != nil) != tc.signed { // the server's answer is plain
+			if (err != nil) != (tc.signed || strings.Contains(tc.name, "without an ID")) { // the server's answer is plain, and it wants an ID
 				t.Error(err)
 			}
 			if got := r.records(); len(got) != 1 || got[0].header.Get("Accept") != tc.want {
@@ -622,30 +628,42 @@ func TestActive(t *testing.T) {
 		`{"\u0061ctive":true,` + rest + `}`:                 "",
 		`{"active":false}`:                                  verify.ErrInactive,
 		`{"active":false,` + rest + `}`:                     verify.ErrInactive,
-		`{` + rest + `}`:                                    verify.ErrInactive,
-		`{}`:                                                verify.ErrInactive,
-		`{"Active":true,` + rest + `}`:                      verify.ErrInactive,
-		`{"ACTIVE":true,` + rest + `}`:                      verify.ErrInactive,
-		`{"active":"true",` + rest + `}`:                    verify.ErrInactive,
-		`{"active":1,` + rest + `}`:                         verify.ErrInactive,
-		`{"active":null,` + rest + `}`:                      verify.ErrInactive,
-		`{"active":[true],` + rest + `}`:                    verify.ErrInactive,
-		`{"active":{"active":true},` + rest + `}`:           verify.ErrInactive,
-		`{"x":{"active":true},` + rest + `}`:                verify.ErrInactive,
-		`{"active":false,"active":true,` + rest + `}`:       verify.ErrInactive,
-		`{"active":true,"active":true,` + rest + `}`:        verify.ErrInactive,
-		`{"active":true,"\u0061ctive":true,` + rest + `}`:   verify.ErrInactive,
-		`{"active":true,"sub":"admin",` + rest + `}`:        verify.ErrInactive,
-		`{"active":true,"x":"` + "\xff" + `",` + rest + `}`: verify.ErrInactive,
-		`{"active":true,"x":"\ud800",` + rest + `}`:         verify.ErrInactive,
-		`{"active":true,` + rest + `}{}`:                    verify.ErrUnavailable,
-		`{"active":true,` + rest + `,}`:                     verify.ErrUnavailable,
-		`{"active":True,` + rest + `}`:                      verify.ErrUnavailable,
-		`{"active":true,` + rest:                            verify.ErrUnavailable,
-		"\ufeff" + `{"active":true,` + rest + `}`:           verify.ErrUnavailable,
-		`[{"active":true,` + rest + `}]`:                    verify.ErrUnavailable,
-		`"active"`:                                          verify.ErrUnavailable,
-		`true`:                                              verify.ErrUnavailable,
+		`{` + rest + `}`:                                    verify.ErrUnavailable,
+		`{}`:                                                verify.ErrUnavailable,
+		`{"Active":true,` + rest + `}`:                      verify.ErrUnavailable,
+		`{"ACTIVE":true,` + rest + `}`:                      verify.ErrUnavailable,
+		`{"active":"true",` + rest + `}`:                    verify.ErrUnavailable,
+		`{"active":1,` + rest + `}`:                         verify.ErrUnavailable,
+		`{"active":null,` + rest + `}`:                      verify.ErrUnavailable,
+		`{"active":[true],` + rest + `}`:                    verify.ErrUnavailable,
+		`{"active":{"active":true},` + rest + `}`:           verify.ErrUnavailable,
+		`{"x":{"active":true},` + rest + `}`:                verify.ErrUnavailable,
+		`{"active":false,"active":true,` + rest + `}`:       verify.ErrUnavailable,
+		`{"active":true,"active":true,` + rest + `}`:        verify.ErrUnavailable,
+		`{"active":true,"\u0061ctive":true,` + rest + `}`:   verify.ErrUnavailable,
+		`{"active":true,"sub":"admin",` + rest + `}`:        verify.ErrUnavailable,
+		`{"active":true,"x":"` + "\xff" + `",` + rest + `}`: verify.ErrUnavailable,
+		`{"active":true,"x":"\ud800",` + rest + `}`:         verify.ErrUnavailable,
+		`{"error":"invalid_client"}`:                        verify.ErrUnavailable,
+		`{"error":"invalid_client","active":false}`:         verify.ErrInactive,
+		`{"message":"bad gateway"}`:                         verify.ErrUnavailable,
+		`{"active":"false"}`:                                verify.ErrUnavailable,
+		`{"active":false,"active":false}`:                   verify.ErrUnavailable,
+		`{"active":false,"x":1,"x":2}`:                      verify.ErrUnavailable,
+		`{"active":0}`:                                      verify.ErrUnavailable,
+		`{"active":""}`:                                     verify.ErrUnavailable,
+		`{"active":{}}`:                                     verify.ErrUnavailable,
+		`{"active":false,"sub":5,"exp":"never","cnf":null}`: verify.ErrInactive,
+		`null`:                           verify.ErrUnavailable,
+		`0`:                              verify.ErrUnavailable,
+		`{"active":true,` + rest + `}{}`: verify.ErrUnavailable,
+		`{"active":true,` + rest + `,}`:  verify.ErrUnavailable,
+		`{"active":True,` + rest + `}`:   verify.ErrUnavailable,
+		`{"active":true,` + rest:         verify.ErrUnavailable,
+		"\ufeff" + `{"active":true,` + rest + `}`: verify.ErrUnavailable,
+		`[{"active":true,` + rest + `}]`:          verify.ErrUnavailable,
+		`"active"`:                                verify.ErrUnavailable,
+		`true`:                                    verify.ErrUnavailable,
 	} {
 		t.Run(body, func(t *testing.T) {
 			issuer := newIssuer(t)

@@ -23,6 +23,8 @@ type Auth struct {
 	problem  string // what is wrong with it
 	// certificate says that the proof is one, which the caller's client has.
 	certificate bool
+	// once says that the proof in a form is good for one request only.
+	once bool
 	// apply adds the proof to a request's form or header.
 	apply func(ctx context.Context, issuer string, form url.Values, h http.Header) error
 }
@@ -99,7 +101,7 @@ const assertionLifetime = time.Minute
 // *ecdsa.PrivateKey (ES256, ES384 or ES512) or an ed25519.PrivateKey (EdDSA);
 // keyID is its "kid", or empty.
 func PrivateKeyJWT(clientID, keyID string, key crypto.Signer) Auth {
-	a := Auth{clientID: clientID}
+	a := Auth{clientID: clientID, once: true}
 	method := signingMethod(key)
 	switch {
 	case clientID == "":

@@ -7,124 +7,108 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 
 	"github.com/bearerkit/bearerkit/internal/strictjson"
 	"github.com/bearerkit/bearerkit/internal/upstream"
 )
 
+// A fault says who is to blame for a call that brought no answer.
+type fault int
+
+const (
+	// faultNone: no call was made, or the source was closed.
+	faultNone fault = iota
+	// faultAnswer: the server has answered, but not the question. A token may
+	// provoke that: a 400, a 500, something that is not an answer.
+	faultAnswer
+	// faultBroken: the connection or a gateway failed, or the answer did not
+	// come in time.
+	faultBroken
+	// faultSetup: this client's credentials or the endpoint's address are
+	// wrong. That does not change by itself.
+	faultSetup
+)
+
 // A callError says why there is no answer. It holds nothing that the server has
-// written: a server that is lying could write the token.
+// written: a server that knows the token could write it.
 type callError struct {
-	text string
-	// broken says that the call cost its time and brought nothing: what the
-	// breaker counts. No token can bring that about by what it says.
-	broken bool
-	// ill says that the server is to blame, and neither this client nor,
-	// perhaps, the token.
-	ill bool
+	fault fault
+	text  string
+	// graced says that an earlier answer may be reused: the server is down,
+	// or has an internal fault.
+	graced bool
+	cause  error
 }
 
 func (e *callError) Error() string { return e.text }
 
-func isIll(err error) bool {
+func (e *callError) Unwrap() error { return e.cause }
+
+// faultOf returns the fault of an error of call.
+func faultOf(err error) fault {
 	var e *callError
-	return errors.As(err, &e) && e.ill
+	if errors.As(err, &e) {
+		return e.fault
+	}
+	return faultNone
+}
+
+func isGraced(err error) bool {
+	var e *callError
+	return errors.As(err, &e) && e.graced
 }
 
 var (
-	errOpen   = &callError{text: "the introspection endpoint has not answered lately; it is tried again within a second", ill: true}
+	errOpen   = &callError{text: "the introspection endpoint has not answered lately; it is tried again within a second", graced: true}
+	errBusy   = &callError{text: "too many questions are waiting for the introspection endpoint", graced: true}
 	errClosed = &callError{text: "the source is closed"}
+	errEnded  = &callError{text: "a function of the configuration has ended its goroutine", graced: true, fault: faultSetup}
 )
-
-// ask makes one call: it returns the answer's claims, and whether the token is
-// active.
-func (s *Source) ask(token string) (claims string, active bool, err error) {
-	if s.life.Err() != nil {
-		return "", false, errClosed
-	}
-	allowed, err := s.breaker.Allow()
-	if err != nil {
-		return "", false, errOpen
-	}
-	if s.breaker.State() == gobreaker.StateHalfOpen {
-		claims, active, err = s.probe(token)
-	} else {
-		claims, active, err = s.introspect(token)
-	}
-	var e *callError
-	if errors.As(err, &e) && e.broken {
-		allowed(err)
-	} else {
-		allowed(nil)
-	}
-	if s.life.Err() != nil {
-		return "", false, errClosed
-	}
-	s.note(active, err)
-	return claims, active, err
-}
-
-// probe makes the call that the breaker lets through. It gives up after
-// patience, unless the last one has shown that the server is back but slow: a
-// call goes on for Config.Timeout on its own, to find that out.
-func (s *Source) probe(token string) (string, bool, error) {
-	type answer struct {
-		claims string
-		active bool
-		err    error
-	}
-	s.mu.Lock()
-	slow := s.slow
-	s.mu.Unlock()
-	done := make(chan answer, 1)
-	go func() {
-		began := time.Now()
-		claims, active, err := s.introspect(token)
-		s.mu.Lock()
-		s.slow = err == nil && time.Since(began) > patience
-		s.mu.Unlock()
-		done <- answer{claims, active, err}
-	}()
-	var giveUp <-chan time.Time
-	if !slow {
-		giveUp = time.After(patience)
-	}
-	select {
-	case a := <-done:
-		return a.claims, a.active, a.err
-	case <-giveUp:
-		return "", false, &callError{text: "the server does not answer in time", broken: true, ill: true}
-	}
-}
 
 const signedType = "token-introspection+jwt" // RFC 9701 section 5
 
-func (s *Source) introspect(token string) (claims string, active bool, err error) {
+// call asks about a token: it returns the answer's claims, and whether the token
+// is active. A function of the user's that panics (credentials, a transport) ends
+// neither the process nor the source.
+func (s *Source) call(token string) (claims string, active bool, err error) {
+	defer recovered(&err)
 	ctx, cancel := context.WithTimeout(s.life, s.client.Timeout())
 	defer cancel()
 	at, err := s.endpoint(ctx)
 	if err != nil {
 		return "", false, err
 	}
-	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	h := http.Header{"Accept": {"application/json"}}
 	switch {
 	case s.config.Signed:
 		h.Set("Accept", "application/"+signedType)
-	case at.signed:
+	case at.signed && s.config.Auth.clientID != "":
 		h.Set("Accept", "application/"+signedType+", application/json;q=0.9")
 	}
-	if err := s.config.Auth.apply(ctx, s.issuer, form, h); err != nil {
-		if ctx.Err() != nil {
-			return "", false, &callError{text: "this client has no credentials in time", broken: true, ill: true}
-		}
-		return "", false, fmt.Errorf("this client cannot authenticate: %w", err)
+	question := func(h http.Header) (url.Values, error) {
+		form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
+		return form, s.config.Auth.apply(ctx, s.issuer, form, h)
 	}
-	resp, err := s.client.Post(ctx, at.url, h, form)
+	form, err := question(h)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", false, &callError{text: "this client has no credentials in time", fault: faultBroken, graced: true}
+		}
+		return "", false, &callError{text: "this client cannot authenticate: " + err.Error(), fault: faultSetup, cause: err}
+	}
+	resp, err := s.client.Post(ctx, at.url, h, func() (url.Values, error) {
+		first := form
+		if s.config.Auth.once {
+			form = nil
+		}
+		if first != nil {
+			return first, nil
+		}
+		return question(http.Header{})
+	})
 	if err != nil {
 		return "", false, fromUpstream(err)
 	}
@@ -137,14 +121,29 @@ func (s *Source) introspect(token string) (claims string, active bool, err error
 			return "", false, err
 		}
 	} else if s.config.Signed {
-		return "", false, &callError{text: "the answer is not signed", ill: true}
+		return "", false, notAnswer("the answer is not signed")
 	}
 	return read(text)
 }
 
-// read reads an answer (RFC 7662 section 2.2). A JSON object that is not strict,
-// or does not say active with the boolean true, says that the token is not;
-// anything else is no answer.
+// recovered makes a panic an error; it must be deferred. Of the panic's value the
+// error has only what the runtime has written: anything else may hold credentials.
+func recovered(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	what := fmt.Sprintf("%T", p)
+	if e, ok := p.(runtime.Error); ok {
+		what = e.Error()
+	}
+	*err = &callError{text: "a function of the configuration panicked: " + what, fault: faultSetup, graced: true}
+}
+
+func notAnswer(text string) error { return &callError{text: text, fault: faultAnswer, graced: true} }
+
+// read reads an answer (RFC 7662 section 2.2): one strict JSON object with a
+// boolean "active". Anything else, an error object included, is not an answer.
 func read(text string) (claims string, active bool, err error) {
 	var member strictjson.Value
 	err = strictjson.Object(text, func(name string, value strictjson.Value) {
@@ -153,12 +152,14 @@ func read(text string) (claims string, active bool, err error) {
 		}
 	})
 	switch {
-	case err == nil && member.True():
+	case err != nil:
+		return "", false, notAnswer("the answer is not a JSON object, or not a strict one")
+	case member.True():
 		return text, true, nil
-	case err == nil || strictjson.Loosely(text):
+	case member.Kind() == strictjson.Bool:
 		return "", false, nil
 	}
-	return "", false, &callError{text: "the answer is no JSON object", ill: true}
+	return "", false, notAnswer(`the answer has no "active" that is a boolean`)
 }
 
 // openSigned returns what a signed answer holds (RFC 9701 section 5).
@@ -169,7 +170,7 @@ func openSigned(ctx context.Context, open func(context.Context, string, string, 
 	}
 	claims, err := open(ctx, jws, signedType, audience...)
 	if err != nil {
-		return "", &callError{text: "the signed answer cannot be believed: " + err.Error(), ill: true}
+		return "", notAnswer("the signed answer cannot be believed: " + err.Error())
 	}
 	var inner strictjson.Value
 	_ = strictjson.Object(claims, func(name string, value strictjson.Value) {
@@ -178,27 +179,32 @@ func openSigned(ctx context.Context, open func(context.Context, string, string, 
 		}
 	})
 	if inner.Kind() != strictjson.Obj {
-		return "", &callError{text: "the signed answer holds none", ill: true}
+		return "", notAnswer("the signed answer holds none")
 	}
 	return string(inner), nil
 }
 
-// fromUpstream says who is to blame for a call that brought no answer.
+// fromUpstream describes a call that brought no document.
 func fromUpstream(err error) *callError {
-	c := &callError{text: err.Error(), ill: true}
+	c := &callError{text: err.Error(), fault: faultAnswer, graced: true}
 	var e *upstream.Error
 	if !errors.As(err, &e) {
 		return c // a document that cannot be used
 	}
-	switch e.Status {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	c.graced = e.Broken || e.Status == http.StatusOK || e.Status >= 500 || e.Status == http.StatusTooManyRequests
+	switch {
+	case e.Broken || e.Status >= 502 && e.Status <= 504:
+		c.fault = faultBroken
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
+		c.fault = faultSetup
 		c.text += ": the server does not accept this client's credentials"
-	case http.StatusBadRequest:
+	case e.Status == http.StatusNotFound, e.Status == http.StatusMethodNotAllowed, e.Status == http.StatusGone,
+		e.Status == http.StatusNotImplemented, e.Status >= 300 && e.Status < 400:
+		c.fault = faultSetup
+		c.text += ": this is not an introspection endpoint"
+	case e.Status == http.StatusBadRequest:
 		c.text += ": the server refuses the question"
 	}
-	gateway := e.Status >= 502 && e.Status <= 504
-	c.broken = e.Broken || gateway
-	c.ill = e.Broken || e.Status == http.StatusOK || e.Status >= 500 || e.Status == http.StatusTooManyRequests
 	return c
 }
 
@@ -248,10 +254,9 @@ func (s *Source) endpoint(ctx context.Context) (place, error) {
 		p, err := s.discover(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		var e *callError
 		if err == nil {
 			s.place = p
-		} else if s.place.url == "" && errors.As(err, &e) && !e.broken {
+		} else if s.place.url == "" && faultOf(err) != faultBroken {
 			s.place = place{asked: s.now(), err: err}
 		}
 		return p, err
@@ -264,7 +269,7 @@ func (s *Source) endpoint(ctx context.Context) (place, error) {
 		p, _ := r.Val.(place)
 		return p, r.Err
 	case <-ctx.Done():
-		return known, &callError{text: "metadata: the issuer does not answer in time", broken: true, ill: true}
+		return known, &callError{text: "metadata: the issuer does not answer in time", fault: faultBroken, graced: true}
 	}
 }
 
@@ -281,10 +286,10 @@ func (s *Source) discover(ctx context.Context) (place, error) {
 	if err == nil {
 		return p, nil
 	}
-	e := &callError{text: "metadata: " + err.Error(), ill: true}
+	e := &callError{text: "metadata: " + err.Error(), fault: faultSetup, graced: true}
 	var all upstream.DiscoveryError
-	if errors.As(err, &all) {
-		e.broken = fromUpstream(all[len(all)-1]).broken
+	if errors.As(err, &all) && fromUpstream(all[len(all)-1]).fault == faultBroken {
+		e.fault = faultBroken
 	}
 	return p, e
 }

@@ -17,22 +17,25 @@
 // for 5 s; requests that need the same answer at the same time share one call.
 // A middleware.NotRevoked route asks each time, and what it learns counts for the
 // others. Answers are remembered by a keyed digest, never by the token, within
-// bounds; those for bad tokens have a place of their own, so that they cannot
-// push the good ones out.
+// bounds; those for tokens that were never active have a place of their own, so
+// that they cannot push the others out.
 //
 // # What is believed
 //
-// Only status 200 with a JSON object in which "active" is the boolean true and
-// whose members are right: see [verify.Introspection]. With Config.Signed, or if
+// Only status 200 with a strict JSON object that has a boolean "active" is an
+// answer; see [verify.Introspection] for what it means. With Config.Signed, or if
 // the server's metadata offers them, answers are signed (RFC 9701) and checked
 // with the issuer's keys.
 //
-// # When the server is ill
+// # When the server fails
 //
-// No answer, an error of any status, a redirect, or something that is no answer:
-// whatever needed it gets [verify.ErrUnavailable], a 503. That the server does
-// not know this client, or answers 400, is no fault of the token's. While calls
-// break or time out, a circuit breaker lets one through now and then, so that
-// requests do not wait for a dead server one by one. Config.Grace, if set, allows
-// answers that were good to be reused meanwhile.
+// No answer, an error of any status, a redirect, or something that is not an
+// answer: whatever needed it gets [verify.ErrUnavailable], a 503. That the server
+// does not accept this client, or answers 400, is not the token's fault. While
+// calls break or time out, a circuit breaker lets one through now and then, so
+// that requests do not wait one by one for a server that is down. Config.Grace,
+// if set, allows answers that were active to be reused meanwhile.
+//
+// Calls about tokens that anybody may have made up have slots and a breaker of
+// their own: such tokens cannot keep others from being asked about.
 package introspect

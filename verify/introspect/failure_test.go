@@ -83,10 +83,10 @@ func illnesses() []illness {
 		status(400, false, false), status(401, false, false), status(403, false, false), status(404, false, false), status(405, false, false),
 		status(201, false, false), status(204, false, false), status(206, false, false),
 		{"an error about the token", challenge, "status 400", false, false, 0},
-		{"a login page", verifytest.Body("text/html", "<html><form>"), "no JSON object", true, false, 0},
-		{"nothing", verifytest.Body("application/json", ""), "no JSON object", true, false, 0},
-		{"an array", says("[]"), "no JSON object", true, false, 0},
-		{"truncated", says(`{"active":true,"sub":"us`), "no JSON object", true, false, 0},
+		{"a login page", verifytest.Body("text/html", "<html><form>"), "not a JSON object", true, false, 0},
+		{"nothing", verifytest.Body("application/json", ""), "not a JSON object", true, false, 0},
+		{"an array", says("[]"), "not a JSON object", true, false, 0},
+		{"truncated", says(`{"active":true,"sub":"us`), "not a JSON object", true, false, 0},
 		{"100 MB", oversized, "longer than", true, false, 0},
 		{"a redirect", verifytest.Answer(http.RedirectHandler("https://issuer.example/elsewhere", http.StatusTemporaryRedirect).ServeHTTP), "status 307", false, false, 0},
 	}
@@ -306,69 +306,28 @@ func TestGraceHasBounds(t *testing.T) {
 	}))
 }
 
-// Calls that cost their time and bring nothing open the breaker, after which
-// questions cost nothing; what a caller's token could provoke never does.
+// Calls about known tokens that break or time out open the breaker, after which
+// questions cost nothing. What a token could provoke never does: for a stranger's
+// token that is everything that does not cost time.
 func TestCircuitBreaker(t *testing.T) {
 	for _, ill := range illnesses() {
-		t.Run(ill.name, func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
-				ill.strike(issuer)
-				for i := range 5 {
-					if s.Health().Open {
-						t.Fatalf("open after %d calls", i)
-					}
-					fail(t, s, query(fmt.Sprint("token ", i)))
-				}
-				if s.Health().Open != ill.opens {
-					t.Fatalf("open: %v", s.Health().Open)
-				}
-				if !ill.opens {
-					for i := range 15 {
-						fail(t, s, query(fmt.Sprint("another ", i)))
-					}
-					if n := s.Health().Counters.Calls; n != 20 {
-						t.Errorf("%d calls", n)
-					}
-					return
-				}
-				before := s.Health().Counters.Calls
-				for i := range 1000 {
-					start := time.Now()
-					if err := fail(t, s, query(fmt.Sprint("another ", i))); time.Since(start) != 0 {
-						t.Fatalf("after %v: %v", time.Since(start), err)
-					}
-					fail(t, s, fresh("fresh"))
-				}
-				if n := s.Health().Counters.Calls - before; n != 0 {
-					t.Errorf("%d calls through an open breaker", n)
-				}
-				// In a minute of illness and of a hundred requests a second few
-				// calls are made, and few requests wait.
-				var waited, tried int
-				end := time.Now().Add(time.Minute)
-				for i := 0; time.Now().Before(end); i++ {
-					start := time.Now()
-					fail(t, s, query(fmt.Sprint("later ", i)))
-					if tried++; time.Since(start) > 0 {
-						waited++
-					}
-					time.Sleep(10 * time.Millisecond)
-				}
-				if n := s.Health().Counters.Calls - before; n > 125 || n < 20 {
-					t.Errorf("%d calls in a minute", n)
-				}
-				if waited > 60 {
-					t.Errorf("%d of %d requests waited", waited, tried)
-				}
+		for name, about := range map[string]func(string) *verify.Query{"known": verified, "strangers": query} {
+			t.Run(ill.name+"/"+name, func(t *testing.T) {
+				bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+					ill.strike(issuer)
+					testBreaker(t, s, about, name == "known" && ill.opens || ill.waits > 0)
+				})
 			})
-		})
+		}
 	}
 	t.Run("only in a row", func(t *testing.T) {
 		bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 			for range 10 {
 				issuer.Fail(verifytest.Introspection, verifytest.Times(4, verifytest.Cut()))
 				for i := range 5 {
-					if _, err := s.Introspect(t.Context(), fresh("token")); (err == nil) != (i == 4) {
+					q := verified("token")
+					q.Fresh = true
+					if _, err := s.Introspect(t.Context(), q); (err == nil) != (i == 4) {
 						t.Errorf("call %d: %v", i, err)
 					}
 				}
@@ -378,6 +337,63 @@ func TestCircuitBreaker(t *testing.T) {
 			}
 		})
 	})
+}
+
+func testBreaker(t *testing.T, s *introspect.Source, about func(string) *verify.Query, opens bool) {
+	for i := range 5 {
+		if s.Health().Open {
+			t.Fatalf("open after %d calls", i)
+		}
+		fail(t, s, about(fmt.Sprint("token ", i)))
+	}
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	if s.Health().Open != opens {
+		t.Fatalf("open: %v", s.Health().Open)
+	}
+	calls := func() uint64 { c := s.Health().Counters; return c.Calls + c.Checks }
+	before := calls()
+	if !opens {
+		for i := range 15 {
+			fail(t, s, about(fmt.Sprint("another ", i)))
+		}
+		if n := s.Health().Counters.Calls; n != 20 {
+			t.Errorf("%d calls", n)
+		}
+		return
+	}
+	fail(t, s, about("probe")) // breakFor is over
+	before = calls()
+	for i := range 1000 {
+		start := time.Now()
+		if err := fail(t, s, about(fmt.Sprint("another ", i))); time.Since(start) != 0 {
+			t.Fatalf("after %v: %v", time.Since(start), err)
+		}
+		q := about("fresh")
+		q.Fresh = true
+		fail(t, s, q)
+	}
+	if n := calls() - before; n != 0 {
+		t.Errorf("%d calls through an open breaker", n)
+	}
+	// In a minute of illness and of a hundred requests a second few calls are
+	// made, and few requests wait.
+	var waited, tried int
+	end := time.Now().Add(time.Minute)
+	for i := 0; time.Now().Before(end); i++ {
+		start := time.Now()
+		fail(t, s, about(fmt.Sprint("later ", i)))
+		if tried++; time.Since(start) > 0 {
+			waited++
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := calls() - before; n > 125 || n < 20 {
+		t.Errorf("%d calls in a minute", n)
+	}
+	if waited > 60 {
+		t.Errorf("%d of %d requests waited", waited, tried)
+	}
 }
 
 // A server that is back is noticed within two seconds, whatever it did before,
@@ -507,7 +523,7 @@ func TestLogSaysChangesOnce(t *testing.T) {
 		want(1, "answers\" issuer="+issuerURL)
 		issuer.Down()
 		many()
-		want(2, "does not answer")
+		want(2, "gives no answer")
 		issuer.Up()
 		many()
 		want(3, "answers again")
@@ -618,10 +634,10 @@ func TestHangingCredentials(t *testing.T) {
 	hang := introspect.Bearer(func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() })
 	bubble(t, func(c *introspect.Config) { c.Auth = hang }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		for range 5 {
-			fail(t, s, fresh("token"))
+			fail(t, s, verified("token"))
 		}
 		start := time.Now()
-		fail(t, s, fresh("token"))
+		fail(t, s, verified("token"))
 		if time.Since(start) != 0 || !s.Health().Open {
 			t.Errorf("waited %v", time.Since(start))
 		}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bearerkit/bearerkit/internal/faults"
@@ -74,52 +73,40 @@ const (
 	maxTTL      = time.Hour
 	maxGrace    = 24 * time.Hour
 	inactiveTTL = 5 * time.Second // RFC 7662 section 4: a token does not come back to life
-
-	// The breaker opens after breakAfter calls in a row that cost their time
-	// and brought nothing, and lets one through each breakFor.
-	breakAfter = 5
-	breakFor   = 500 * time.Millisecond
-	// patience is how long others wait for a call that somebody else makes,
-	// the breaker for its probe and requests for one that they share: with
-	// breakFor, so that a server which is back is noticed within two seconds.
-	patience = 1200 * time.Millisecond
-	// discoveryPatience is the same for metadata, which a call may begin with:
-	// the two add up.
-	discoveryPatience = 400 * time.Millisecond
 )
 
 // New makes a source. It starts nothing: [Source.Check] reports what is wrong
 // with the configuration, and the first question is the first call.
 func New(c Config) *Source {
-	s := &Source{config: c, cache: newCache(c.CacheSize), now: time.Now}
+	s := &Source{config: c, cache: newCache(c.CacheSize), flights: map[digest]*flight{}, now: time.Now}
+	s.lanes = [...]lane{stranger: newLane(strangerCalls), known: newLane(knownCalls)}
+	s.report.unready = errUnasked
 	s.client = upstream.New(upstream.Config{HTTP: c.Client, Timeout: c.Timeout})
 	s.life, s.end = context.WithCancel(context.Background())
-	s.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
-		Timeout:     breakFor,
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
-	})
 	return s
 }
 
 // A Source asks one issuer about tokens, and remembers what it said. It is safe
 // for concurrent use.
 type Source struct {
-	config  Config
-	now     func() time.Time
-	client  *upstream.Client
-	life    context.Context // ends with Close
-	end     context.CancelFunc
-	breaker *gobreaker.TwoStepCircuitBreaker[any]
-	cache   *cache
-	flights singleflight.Group
+	config Config
+	now    func() time.Time
+	client *upstream.Client
+	life   context.Context // ends with Close
+	end    context.CancelFunc
+	cache  *cache
+	lanes  [2]lane            // of calls about strangers' tokens, and about known ones
+	shared singleflight.Group // of what is not about a caller's token
 
-	mu     sync.Mutex // held for moments only
-	bound  bool
-	issuer string
-	open   verify.Opener
-	place  place
-	report report
-	slow   bool // a probe was answered, but later than patience
+	mu      sync.Mutex // held for moments only
+	flights map[digest]*flight
+	bound   bool
+	issuer  string
+	open    verify.Opener
+	place   place
+	report  report
+	slow    bool // a probe was answered, but later than patience
+	own     bool // the next probe is the source's own question
 }
 
 // Check reports every fault that keeps the source from being bound to an
@@ -129,7 +116,7 @@ type Source struct {
 func (s *Source) Check(issuer string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.check(issuer)
+	return s.faultsOf(issuer)
 }
 
 // Bind ties the source to an issuer and to the verifier of open, whose keys
@@ -139,7 +126,7 @@ func (s *Source) Check(issuer string) error {
 func (s *Source) Bind(issuer string, open verify.Opener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.check(issuer); err != nil {
+	if err := s.faultsOf(issuer); err != nil {
 		return err
 	}
 	s.bound, s.issuer, s.open = true, issuer, open
@@ -153,7 +140,7 @@ func (s *Source) Unbind() {
 	s.bound, s.issuer, s.open = false, "", nil
 }
 
-func (s *Source) check(issuer string) error {
+func (s *Source) faultsOf(issuer string) error {
 	var bad faults.List[verify.Fault]
 	c := &s.config
 	if s.life.Err() != nil {
@@ -201,6 +188,11 @@ func (s *Source) check(issuer string) error {
 	return bad.Err()
 }
 
+// NeedsAudience reports that signed answers are demanded and that this client has
+// no ID which could be their "aud" (RFC 9701 section 5): it has to be one of the
+// issuer's audiences.
+func (s *Source) NeedsAudience() bool { return s.config.Signed && s.config.Auth.clientID == "" }
+
 // ttl is how long an active answer is reused.
 func (s *Source) ttl() time.Duration {
 	switch s.config.TTL {
@@ -228,92 +220,25 @@ func (s *Source) Introspect(ctx context.Context, q *verify.Query) (*verify.Answe
 	}
 	if q.Fresh {
 		// What was asked before this request came does not answer it.
-		return s.await(ctx, s.call(q))
+		return s.ask(ctx, q)
 	}
 	if r := s.cache.get(q.Digest); r != nil && !upstream.Reached(r.until, arrived) {
 		return r.answer, nil
 	}
-	res := s.shared(ctx, q)
-	if a := res.answer; a != nil && a.Active && a.At.Before(arrived) && upstream.Since(a.At, s.now()) > s.ttl() {
-		// The call that was shared had begun before and took longer than
+	a, err := s.join(ctx, q)
+	if a != nil && a.Active && a.At.Before(arrived) && upstream.Since(a.At, s.now()) > s.ttl() {
+		// The call that was joined had begun before and took longer than
 		// answers may be reused. The next one begins now.
-		res = s.shared(ctx, q)
+		a, err = s.join(ctx, q)
 	}
-	if isIll(res.err) {
+	if isGraced(err) {
 		// Looked at only now: a fresh answer may have come meanwhile.
 		if r := s.cache.get(q.Digest); r != nil && r.graced != nil && !upstream.Reached(r.until.Add(s.config.Grace), s.now()) {
 			s.count(func(c *Counters) { c.Graced++ })
 			return r.graced, nil
 		}
 	}
-	return res.answer, res.err
-}
-
-// shared awaits a call that others with the same token may await, too.
-func (s *Source) shared(ctx context.Context, q *verify.Query) result {
-	calls := s.share(string(q.Digest[:]), patience, func() (any, error) {
-		res := <-s.call(q)
-		return res.answer, res.err
-	})
-	select {
-	case c := <-calls:
-		a, _ := c.Val.(*verify.Answer)
-		return result{a, c.Err}
-	case <-ctx.Done():
-		return result{err: fmt.Errorf("introspect: gave up awaiting the answer: %w", context.Cause(ctx))}
-	}
-}
-
-// share runs f once for all who want the same within some time. Who comes
-// later than that begins anew: what a server has lost must not keep waiting
-// those who come when it is back.
-func (s *Source) share(key string, within time.Duration, f func() (any, error)) <-chan singleflight.Result {
-	return s.flights.DoChan(key, func() (any, error) {
-		defer time.AfterFunc(within, func() { s.flights.Forget(key) }).Stop()
-		return f()
-	})
-}
-
-type result struct {
-	answer *verify.Answer
-	err    error
-}
-
-// call asks on a goroutine of its own: whoever waits for it may leave.
-func (s *Source) call(q *verify.Query) <-chan result {
-	done := make(chan result, 1)
-	token, digest := q.Token, q.Digest
-	go func() {
-		began := s.now()
-		claims, active, err := s.ask(token)
-		if err != nil {
-			done <- result{err: fmt.Errorf("introspect: %w", err)}
-			return
-		}
-		done <- result{answer: s.cache.put(digest, s.record(claims, active, began))}
-	}()
-	return done
-}
-
-func (s *Source) await(ctx context.Context, done <-chan result) (*verify.Answer, error) {
-	select {
-	case r := <-done:
-		return r.answer, r.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("introspect: gave up awaiting the answer: %w", context.Cause(ctx))
-	}
-}
-
-func (s *Source) record(claims string, active bool, began time.Time) *record {
-	r := &record{answer: &verify.Answer{Active: active, At: began}, begun: began, until: began.Add(inactiveTTL)}
-	if active {
-		r.answer.Claims = claims
-		r.until = began.Add(s.ttl())
-		if s.config.Grace > 0 {
-			r.graced = &verify.Answer{Active: true, Claims: claims, At: began, Stale: true}
-		}
-	}
-	return r
+	return a, err
 }
 
 // Close ends the source: calls that are under way are given up, and later

@@ -1,0 +1,415 @@
+package introspect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/introspect"
+	"github.com/bearerkit/bearerkit/verify/jwks"
+	"github.com/bearerkit/bearerkit/verify/verifytest"
+)
+
+// alwaysAsking makes a verifier that asks about every token, in fake time. edit
+// comes before anything was asked.
+func alwaysAsking(t *testing.T, edit func(*verifytest.Server, *introspect.Config), f func(*testing.T, *verifytest.Server, *verify.Verifier, *introspect.Source)) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := verifytest.NewInMemory(issuerURL)
+		defer issuer.Close()
+		s := introspect.New(config(issuer, func(c *introspect.Config) {
+			if c.URL = ""; edit != nil {
+				edit(issuer, c)
+			}
+		}))
+		var keys []verify.Key
+		for _, k := range issuer.Keys() {
+			keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
+		}
+		v, err := verify.New(verify.Config{
+			Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
+			Introspection: &verify.Introspection{Introspector: s, Always: true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		f(t, issuer, v, s)
+	})
+}
+
+// poll asks whether the verifier is ready each half second, as a cluster does, and
+// returns how long it took to be as wanted.
+func poll(t *testing.T, v *verify.Verifier, want bool) time.Duration {
+	t.Helper()
+	for start := time.Now(); ; time.Sleep(500 * time.Millisecond) {
+		synctest.Wait()
+		if v.Ready() == want {
+			return time.Since(start)
+		}
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("never ready=%v: %v", want, v.NotReady())
+		}
+	}
+}
+
+// stays demands that the verifier is or is not ready for ten seconds.
+func stays(t *testing.T, v *verify.Verifier, ready bool) {
+	t.Helper()
+	for range 20 {
+		synctest.Wait()
+		if v.Ready() != ready {
+			t.Fatalf("ready=%v: %v", v.Ready(), v.NotReady())
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+// Where every token needs an answer, a service that gets none is not ready, says
+// why in its log before anybody has sent it a token, and recovers by itself.
+func TestAlwaysIsReadyOnceAnswersCome(t *testing.T) {
+	secret := func(auth introspect.Auth) func(*verifytest.Server, *introspect.Config) {
+		return func(_ *verifytest.Server, c *introspect.Config) { c.Auth = auth }
+	}
+	metadata := func(m map[string]any) func(*verifytest.Server, *introspect.Config) {
+		return func(s *verifytest.Server, _ *introspect.Config) {
+			s.SetMetadata(verifytest.OpenIDConfiguration, m)
+			s.SetMetadata(verifytest.OAuthMetadata, m)
+		}
+	}
+	endpoint := func(faults ...verifytest.Fault) func(*verifytest.Server, *introspect.Config) {
+		return func(s *verifytest.Server, _ *introspect.Config) { s.Fail(verifytest.Introspection, faults...) }
+	}
+	broken := true
+	for _, tc := range []struct {
+		name        string
+		edit        func(*verifytest.Server, *introspect.Config)
+		level, says string
+		cure        func(*verifytest.Server)
+	}{
+		{"a wrong secret", secret(introspect.Basic(verifytest.ClientID, "another")), "ERROR", "does not accept this client's credentials",
+			func(s *verifytest.Server) { s.AddClient(verifytest.ClientID, "another") }},
+		{"an unknown client", secret(introspect.Post("nobody", "secret")), "ERROR", "does not accept this client's credentials",
+			func(s *verifytest.Server) { s.AddClient("nobody", "secret") }},
+		{"no endpoint in the metadata", metadata(map[string]any{"introspection_endpoint": nil}), "ERROR", "it has no introspection_endpoint",
+			func(s *verifytest.Server) {
+				for _, e := range []verifytest.Endpoint{verifytest.OpenIDConfiguration, verifytest.OAuthMetadata} {
+					s.SetMetadata(e, map[string]any{"introspection_endpoint": s.URL(verifytest.Introspection)})
+				}
+			}},
+		{"a wrong URL", func(s *verifytest.Server, c *introspect.Config) {
+			c.URL = issuerURL + "/revoke"
+			s.Fail(verifytest.Revocation, verifytest.Status(404))
+		}, "ERROR", "/revoke: status 404: this is not an introspection endpoint", func(s *verifytest.Server) {
+			s.Fail(verifytest.Revocation, says(`{"active":false}`))
+		}},
+		{"a page to sign in", endpoint(verifytest.Answer(http.RedirectHandler(issuerURL+"/login", http.StatusFound).ServeHTTP)), "ERROR", "status 302", nil},
+		{"no credentials", secret(introspect.Bearer(func(context.Context) (string, error) {
+			if broken {
+				return "", errors.New("no token today")
+			}
+			return "x", nil
+		})), "ERROR", "no token today", func(s *verifytest.Server) { broken = false; s.Fail(verifytest.Introspection, says(`{"active":false}`)) }},
+		{"down", func(s *verifytest.Server, _ *introspect.Config) { s.Down() }, "WARN", "cannot be reached", nil},
+		{"hangs", endpoint(verifytest.Hang()), "WARN", "in time", nil},
+		{"a gateway", endpoint(verifytest.Status(502)), "WARN", "status 502", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var log logBuffer
+			edit := func(s *verifytest.Server, c *introspect.Config) {
+				tc.edit(s, c)
+				c.Logger = log.logger()
+			}
+			alwaysAsking(t, edit, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+				time.Sleep(5 * time.Second) // as long as a call may last
+				synctest.Wait()
+				if text := log.String(); log.lines() != 1 || !strings.Contains(text, "level="+tc.level) || !strings.Contains(text, tc.says) {
+					t.Errorf("the log says\n%s", text)
+				}
+				if err := v.NotReady(); err == nil || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("not ready because of %v", err)
+				}
+				stays(t, v, false)
+				if tc.cure == nil {
+					cure(issuer)
+				} else {
+					tc.cure(issuer)
+				}
+				if d := poll(t, v, true); d > 2*time.Second {
+					t.Errorf("ready after %v", d)
+				}
+				if log.lines() != 2 {
+					t.Errorf("the log says\n%s", log.String())
+				}
+				stays(t, v, true)
+			})
+		})
+	}
+}
+
+// A source that answers is ready, whatever it thinks of made-up tokens, and finds
+// out when it no longer is.
+func TestReadyAndBack(t *testing.T) {
+	alwaysAsking(t, nil, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+		if v.Ready() {
+			t.Error("ready before anybody was asked")
+		}
+		if d := poll(t, v, true); d != 0 {
+			t.Errorf("ready after %v", d)
+		}
+		for _, ill := range illnesses() {
+			ill.strike(issuer)
+			for range 12 { // callers notice
+				_, _ = v.Verify(t.Context(), issuer.Token(nil))
+				time.Sleep(200 * time.Millisecond)
+			}
+			if d := poll(t, v, false); d > 8*time.Second {
+				t.Errorf("%s: not ready after %v", ill.name, d)
+			}
+			cure(issuer)
+			if d := poll(t, v, true); d > 8*time.Second {
+				t.Errorf("%s: ready after %v", ill.name, d)
+			}
+			accept(t, v, issuer.Token(nil))
+		}
+	})
+	// A server that does not like made-up tokens.
+	for _, status := range []int{400, 422, 500} {
+		unknown := func(_ *verifytest.Server, c *introspect.Config) {}
+		alwaysAsking(t, func(s *verifytest.Server, c *introspect.Config) {
+			unknown(s, c)
+			s.Fail(verifytest.Introspection, verifytest.Status(status))
+		}, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+			poll(t, v, true)
+			stays(t, v, true)
+		})
+	}
+}
+
+// Being asked whether it is ready costs a call a second while there is doubt, and
+// one a minute otherwise.
+func TestReadinessCostsLittle(t *testing.T) {
+	alwaysAsking(t, nil, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+		ask := func(d time.Duration) (calls int) {
+			before := calls + issuer.Requests(verifytest.Introspection)
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				for range 10 {
+					v.Ready()
+				}
+			}
+			return issuer.Requests(verifytest.Introspection) - before
+		}
+		poll(t, v, true)
+		if n := ask(50 * time.Second); n != 0 {
+			t.Errorf("%d calls in a minute", n)
+		}
+		if n := ask(5 * time.Minute); n < 4 || n > 5 {
+			t.Errorf("%d calls in five minutes", n)
+		}
+		issuer.Fail(verifytest.Introspection, verifytest.Status(503))
+		_, _ = v.Verify(t.Context(), issuer.Token(nil))
+		if n := ask(10 * time.Second); n < 9 || n > 11 {
+			t.Errorf("%d calls in ten seconds", n)
+		}
+		if c := s.Health().Counters; c.Checks < 14 || c.Calls != 1 {
+			t.Errorf("%+v", c)
+		}
+	})
+}
+
+// In fallback mode a service is ready without answers, and asks nobody before it
+// has to.
+func TestFallbackIsReadyWithoutAnswers(t *testing.T) {
+	issuer := newIssuer(t)
+	v, _ := verifier(t, issuer, false, nil)
+	issuer.Down()
+	if !v.Ready() {
+		t.Error(v.NotReady())
+	}
+	runtime.Gosched()
+	if n := calls(issuer); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// No token that a stranger makes up turns readiness off or holds it off.
+func TestStrangersDoNotDecideAboutReadiness(t *testing.T) {
+	for name, fault := range map[string]verifytest.Fault{
+		"400": verifytest.Status(400), "401": verifytest.Status(401), "403": verifytest.Status(403), "404": verifytest.Status(404), "500": verifytest.Status(500),
+		"502": verifytest.Status(502), "cut": verifytest.Cut(), "hang": verifytest.Hang(), "nonsense": says("{}"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			evil := func(s *verifytest.Server, _ *introspect.Config) {
+				s.Fail(verifytest.Introspection, about(func(token string) bool { return strings.HasPrefix(token, "evil") }, fault))
+			}
+			alwaysAsking(t, evil, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				flood := func() {
+					for i := range 200 {
+						go func() { _, _ = v.Verify(ctx, fmt.Sprint("evil", i)) }()
+					}
+				}
+				flood()
+				poll(t, v, true)
+				for range 20 {
+					flood()
+					synctest.Wait()
+					if !v.Ready() {
+						t.Fatal(v.NotReady())
+					}
+					time.Sleep(500 * time.Millisecond)
+				}
+			})
+		})
+	}
+}
+
+// about has a fault strike for some tokens.
+func about(some func(token string) bool, fault verifytest.Fault) verifytest.Fault {
+	return func(next http.Handler) http.Handler {
+		faulty := fault(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_ = r.ParseForm()
+			if some(r.PostForm.Get("token")) {
+				faulty.ServeHTTP(w, r)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func TestClosedSourceIsNotReady(t *testing.T) {
+	alwaysAsking(t, nil, func(t *testing.T, _ *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+		poll(t, v, true)
+		s.Close()
+		if v.Ready() || !strings.Contains(v.NotReady().Error(), "closed") {
+			t.Error(v.NotReady())
+		}
+	})
+}
+
+// The log names what was asked, without secrets, and what matters of the outcome.
+func TestLogNamesWhatFailed(t *testing.T) {
+	const secret = "S3CR3T"
+	for _, tc := range []struct {
+		name  string
+		edit  func(*verifytest.Server, *introspect.Config)
+		wants []string
+	}{
+		{"status", func(s *verifytest.Server, c *introspect.Config) {
+			c.URL = s.URL(verifytest.Introspection) + "?apikey=" + secret
+			s.Fail(verifytest.Introspection, verifytest.Status(503))
+		}, []string{"WARN", "url=\"https://issuer.example/introspect?apikey=xxxxx\"", "status 503"}},
+		{"nonsense", func(s *verifytest.Server, c *introspect.Config) {
+			c.URL = s.URL(verifytest.Introspection) + "?apikey=" + secret
+			s.Fail(verifytest.Introspection, says(`{"message":"`+secret+`"}`))
+		}, []string{"WARN", "url=\"https://issuer.example/introspect?apikey=xxxxx\"", "boolean"}},
+		{"another issuer's metadata, and none", func(s *verifytest.Server, c *introspect.Config) {
+			c.URL = ""
+			s.SetMetadata(verifytest.OpenIDConfiguration, map[string]any{"issuer": "https://other.example"})
+			s.Fail(verifytest.OAuthMetadata, verifytest.Status(404))
+		}, []string{"ERROR", "/.well-known/openid-configuration: its issuer is not the configured one", "/.well-known/oauth-authorization-server: status 404"}},
+		{"no endpoint", func(s *verifytest.Server, c *introspect.Config) {
+			c.URL = ""
+			s.SetMetadata(verifytest.OpenIDConfiguration, map[string]any{"introspection_endpoint": nil})
+			s.Fail(verifytest.OAuthMetadata, verifytest.Status(404))
+		}, []string{"ERROR", "openid-configuration: it has no introspection_endpoint", "oauth-authorization-server: status 404"}},
+		{"down", func(s *verifytest.Server, c *introspect.Config) { c.URL = ""; s.Down() },
+			[]string{"WARN", "https://issuer.example/.well-known/openid-configuration: the host cannot be reached"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			issuer := newIssuer(t)
+			var log logBuffer
+			s := open(t, issuer, func(c *introspect.Config) {
+				tc.edit(issuer, c)
+				c.Logger = log.logger()
+			})
+			for range 5 {
+				fail(t, s, verified("token"))
+			}
+			text := log.String()
+			for _, want := range tc.wants {
+				if !strings.Contains(text, want) {
+					t.Errorf("no %q in\n%s", want, text)
+				}
+			}
+			if log.lines() != 1 || strings.Contains(text, secret) || strings.Contains(fmt.Sprintf("%+v", s.Health()), secret) {
+				t.Errorf("%d lines:\n%s", log.lines(), text)
+			}
+		})
+	}
+}
+
+// Signed answers are for somebody: without a client ID and without an audience
+// none could ever be believed.
+func TestSignedAnswersNeedAnAudience(t *testing.T) {
+	bearer := introspect.Bearer(func(context.Context) (string, error) { return "x", nil })
+	for _, tc := range []struct {
+		name     string
+		auth     introspect.Auth
+		signed   bool
+		audience []string
+		fault    bool
+	}{
+		{"neither", bearer, true, nil, true},
+		{"an audience", bearer, true, []string{"api"}, false},
+		{"a client ID", basic(), true, nil, false},
+		{"both", basic(), true, []string{"api"}, false},
+		{"plain answers", bearer, false, nil, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := verify.Config{Issuers: []verify.Issuer{{
+				Issuer: issuerURL, Audience: tc.audience, InsecureNoAudience: tc.audience == nil, Keys: jwks.Discover(issuerURL),
+				Introspection: &verify.Introspection{Introspector: introspect.New(introspect.Config{Auth: tc.auth, Signed: tc.signed})},
+			}}}
+			f := verify.Faults(c.Validate())
+			if tc.fault != (len(f) == 1 && f[0].Field == "Issuers[0].Introspection.Signed") || !tc.fault && len(f) > 0 {
+				t.Errorf("faults %v", f)
+			}
+		})
+	}
+}
+
+// An answer counts for more than a check that began before it and has failed since.
+func TestLateCheckDoesNotCount(t *testing.T) {
+	alwaysAsking(t, func(s *verifytest.Server, _ *introspect.Config) {
+		s.Fail(verifytest.Introspection, verifytest.Times(1, verifytest.Hang()))
+	}, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+		synctest.Wait()
+		time.Sleep(time.Second)
+		accept(t, v, issuer.Token(nil))
+		for range 10 {
+			if !v.Ready() || s.Health().State != introspect.StateReady {
+				t.Fatal(v.NotReady())
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+	})
+}
+
+// A server that comes up and refuses this client is another state than one that
+// is down.
+func TestLogSaysWhenItIsTheSetup(t *testing.T) {
+	var log logBuffer
+	alwaysAsking(t, func(s *verifytest.Server, c *introspect.Config) {
+		c.Auth, c.Logger = introspect.Basic(verifytest.ClientID, "another"), log.logger()
+		s.Down()
+	}, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+		stays(t, v, false)
+		issuer.Up()
+		stays(t, v, false)
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 2 || !strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[1], "level=ERROR") || !strings.Contains(lines[1], "credentials") {
+			t.Errorf("the log says\n%s", log.String())
+		}
+	})
+}
