@@ -113,6 +113,41 @@ func TestClaimsDecodeAsEncodingJSONDoes(t *testing.T) {
 				A map[string]int `json:"a"`
 			}{map[string]int{"y": 2}}
 		}},
+		"any, a null over a pointer": {`"a":null`, func() any {
+			return &struct {
+				A any `json:"a"`
+			}{&embedded{}}
+		}},
+		"any, over a value": {`"a":"x"`, func() any {
+			return &struct {
+				A any `json:"a"`
+			}{"y"}
+		}},
+		"map of any that is set": {`"a":{"x":"new","y":["z"]}`, func() any {
+			return &struct {
+				A map[string]any `json:"a"`
+			}{map[string]any{"x": "old", "w": true}}
+		}},
+		"map of any, null": {`"a":null`, func() any {
+			return &struct {
+				A map[string]any `json:"a"`
+			}{map[string]any{"x": "old"}}
+		}},
+		"map of any, an array": {`"a":[]`, func() any {
+			return &struct {
+				A map[string]any `json:"a"`
+			}{}
+		}},
+		"number, null": {`"a":null`, func() any {
+			return &struct {
+				A json.Number `json:"a"`
+			}{"7"}
+		}},
+		"number, a word": {`"a":"word"`, func() any {
+			return &struct {
+				A json.Number `json:"a"`
+			}{}
+		}},
 		"any that is set": {`"a":{"team":"x"}`, func() any {
 			return &struct {
 				A any `json:"a"`

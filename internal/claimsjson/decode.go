@@ -4,6 +4,7 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -37,10 +38,10 @@ var options = json.JoinOptions(
 	)),
 )
 
-// decodeAny makes what an interface gets, without reflection.
+// decodeAny decodes into an interface, without reflection.
 func decodeAny(d *jsontext.Decoder, v *any) error {
-	if *v != nil {
-		return json.SkipFunc // encoding/json decodes into a pointer that is there
+	if p := reflect.ValueOf(*v); p.Kind() == reflect.Pointer && !p.IsNil() && d.PeekKind() != 'n' {
+		return json.UnmarshalDecode(d, *v) // as encoding/json does with a pointer that is there
 	}
 	text, err := d.ReadValue()
 	if err != nil {
@@ -54,25 +55,32 @@ func decodeAny(d *jsontext.Decoder, v *any) error {
 	return nil
 }
 
-// decodeMap is decodeAny for the usual type of an object.
+var errNotObject = errors.New("not an object")
+
+// decodeMap is decodeAny for the usual type of an object. What is in the map
+// already stays, as with encoding/json.
 func decodeMap(d *jsontext.Decoder, v *map[string]any) error {
-	if len(*v) > 0 || d.PeekKind() != '{' {
-		return json.SkipFunc
-	}
 	var made any
 	if err := decodeAny(d, &made); err != nil {
 		return err
 	}
-	*v, _ = made.(map[string]any)
+	object, ok := made.(map[string]any)
+	switch {
+	case made == nil:
+		*v = nil
+	case !ok:
+		return errNotObject
+	case len(*v) == 0:
+		*v = object
+	default:
+		maps.Copy(*v, object)
+	}
 	return nil
 }
 
 // decodeNumber decodes encoding/json's own type of number, which the library
 // does not know.
 func decodeNumber(d *jsontext.Decoder, v *stdjson.Number) error {
-	if d.PeekKind() == 'n' {
-		return json.SkipFunc
-	}
 	text, err := d.ReadValue()
 	if err != nil {
 		return err
