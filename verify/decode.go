@@ -31,14 +31,14 @@ func (t *Token) Claims(v any) error {
 	return claimsjson.Decode(t.claims, v)
 }
 
-// ClaimsOf decodes the token's claims into a T as [Token.Claims] does. While the
-// verifier remembers the token, each type of claims that a service uses first
-// with a token is decoded once and copied from then on, at a fraction of the
-// price. The result is the caller's own, with all that it points to: nothing is
-// shared between requests.
+// ClaimsOf decodes the token's claims into a T as [Token.Claims] does. As long as
+// the verifier remembers the token, its claims are decoded once, into the first
+// type that is asked for; later calls with that type copy them, which costs a
+// fraction of it. The result is the caller's own, with everything it points to:
+// requests share nothing.
 //
-// Types with unexported pointers, slices or maps in them, or whose UnmarshalJSON
-// makes some, cannot be copied and are decoded each time.
+// A T cannot be copied, and is decoded at each call, if it has pointers, slices
+// or maps in unexported fields, or a type whose own UnmarshalJSON may make some.
 func ClaimsOf[T any](t *Token) (T, error) {
 	if t.memo != nil {
 		if d := t.memo.decoded.Load(); d != nil {
@@ -69,7 +69,7 @@ func ClaimsOf[T any](t *Token) (T, error) {
 // the token share it.
 type memo struct {
 	decoded atomic.Pointer[decoded]
-	entry   *entry // whose memory it takes; nil if it is an answer's
+	entry   *entry // that it belongs to, and whose size it adds to; nil if it belongs to an answer
 }
 
 type decoded struct {

@@ -37,9 +37,9 @@ type Issuer struct {
 	// AllowClientAudience accepts what AllowIDTokenClaims does even if the
 	// audience that matches is the client's own ID, as the token shows it in
 	// "client_id", "azp", "cid" or ClientIDClaim. An ID token's audience is
-	// always the client, so nothing tells the two apart any more: whoever
-	// gets hold of an ID token of that client can use it here. Set it where
-	// the issuer has no other audience for access tokens (authentik).
+	// always the client, so nothing tells the two apart any more: anyone who
+	// has an ID token of that client can use it here. Set it only where the
+	// issuer has no other audience for access tokens (authentik).
 	AllowClientAudience bool
 	// AllowNoSubject accepts tokens without a subject, which an empty string
 	// counts as too.
@@ -55,11 +55,11 @@ type Issuer struct {
 	// Entra. Default: "client_id", else "azp", else "cid".
 	ClientIDClaim string
 	// IsMachine reports whether a token was issued to a client on its own
-	// behalf: it decides [Token.IsMachine], which inside of it tells the
-	// default. It is called once for each token that has verified, and again
-	// when the authorization server has said something new of it. It must not
-	// keep the token. Default: the subject is the client, as RFC 9068 section
-	// 2.2 has it.
+	// behalf, and decides what [Token.IsMachine] says. Within the function,
+	// t.IsMachine() says what the default is. It is called once for each token
+	// that has verified, and again for a new introspection answer; it must be
+	// safe for concurrent use and must not keep the token. Default: the subject
+	// is the client (RFC 9068 section 2.2).
 	IsMachine func(*Token) bool
 }
 

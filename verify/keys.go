@@ -200,10 +200,11 @@ func (s *KeySet) After(old *KeySet) *KeySet {
 	return next
 }
 
-// formerSigner returns the withdrawn key that has signed the token, or nil. Who
-// makes tokens up must not make it cost much, so it tries the last one with the
-// token's kid, or without any; for a token without one, the last ones that serve the algorithm,
-// as many as are left of maxTries after those that were tried, but one at least.
+// formerSigner returns the withdrawn key that has signed the token, or nil. To
+// bound what a forged token costs, it tries only the last key with the token's
+// kid or with none. For a token without kid it tries the last keys that serve the
+// algorithm, as many as are left of maxTries after those that have failed, and at
+// least one.
 func (s *KeySet) formerSigner(p *parsed, failed []*key) *key {
 	left := 1
 	if p.noKid {

@@ -34,8 +34,9 @@ func deepCopy[T any](c *Copier, v T, size *int) T {
 
 var copiers sync.Map // of *Copier by reflect.Type
 
-// CopierOf returns how to copy claims of a type, or nil if there is no telling:
-// it has unexported references, or a method of its own made what it points to.
+// CopierOf returns the copier of a type, or nil if values of the type cannot be
+// copied safely: they have references in unexported fields, or references that a
+// method of the type has made.
 func CopierOf(t reflect.Type) *Copier {
 	if c, ok := copiers.Load(t); ok {
 		return c.(*Copier)
@@ -45,7 +46,7 @@ func CopierOf(t reflect.Type) *Copier {
 	return c
 }
 
-// immutable are types with unexported references that nothing changes.
+// immutable are types whose unexported references are never written to.
 var immutable = map[reflect.Type]bool{
 	reflect.TypeFor[time.Time]():      true,
 	reflect.TypeFor[netip.Addr]():     true,
