@@ -436,7 +436,7 @@ func TestZitadelIntrospection(t *testing.T) {
 	})
 
 	// A client that proves itself by a signature, to a library that checks it.
-	for name, auth := range map[string]introspect.Auth{
+	for name, auth := range map[string]introspect.ClientAuth{
 		"client_secret_basic": introspect.Basic(zitadelAPI, zitadelSecret),
 		"private_key_jwt":     introspect.PrivateKeyJWT(zitadelAPI, "api-key", zitadelAPIKey),
 	} {

@@ -14,29 +14,27 @@ import (
 )
 
 const (
-	// knownCalls and strangerCalls bound the calls that are made at the same
-	// time.
-	knownCalls    = 512
-	strangerCalls = 128
-	// queueing is how long a request waits for a slot.
-	queueing = 250 * time.Millisecond
+	// knownCalls and unknownCalls limit the number of concurrent calls.
+	knownCalls   = 512
+	unknownCalls = 128
+	// maxQueueing is how long a request waits for a slot.
+	maxQueueing = 250 * time.Millisecond
 
-	// A breaker opens after breakAfter calls in a row that were broken, and
-	// lets one call through each breakFor.
+	// A breaker opens after breakAfter consecutive transport faults, and then
+	// lets one call through every breakFor.
 	breakAfter = 5
 	breakFor   = 500 * time.Millisecond
-	// patience bounds the wait for a call that another request made, and for
-	// a breaker's probe. With breakFor it keeps the time under two seconds
-	// until a server that is back is noticed.
+	// patience limits the wait for a call made by another request, and for a
+	// breaker's probe. With breakFor it keeps recovery under two seconds.
 	patience = 1200 * time.Millisecond
-	// discoveryPatience is the same for metadata, which a call may begin with:
+	// discoveryPatience is the same for metadata. A call may start with it, so
 	// the two add up.
 	discoveryPatience = 400 * time.Millisecond
 )
 
-// A lane has the slots for calls, and a circuit breaker. Tokens that strangers may
-// have made up have one of their own: a flood of them takes no slot of tokens that
-// are known, and tokens that make the server fail open no breaker for those.
+// A lane has slots for concurrent calls and a circuit breaker. Known and unknown
+// tokens have separate lanes: a flood of invented tokens does not use up the slots
+// of known ones, and tokens that make the server fail do not open their breaker.
 type lane struct {
 	slots   chan struct{}
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
@@ -54,100 +52,102 @@ func newLane(calls int) lane {
 	}
 }
 
-// An asker says whose token a call is about, and so what its failure means.
-type asker int
+// An origin says where the token of a call comes from, which determines what a
+// failure of the call means.
+type origin int
 
 const (
-	// stranger: anybody may have made the token up, perhaps so that it makes
-	// the server fail.
-	stranger asker = iota
-	// known: the token is a JWT that has verified, or the server has said once
-	// that it is active.
+	// unknown: anyone may have made the token up, perhaps to make the server
+	// fail.
+	unknown origin = iota
+	// known: the token is a verified JWT, or the server has said before that it
+	// is active.
 	known
-	// self: the token is ownToken.
-	self
+	// ownCheck: the token is checkToken.
+	ownCheck
 )
 
-// ownToken is a made-up token that no server has issued. A server is asked about
-// it to find out whether it answers this client.
-const ownToken = "bearerkit-asks-whether-introspection-works"
+// checkToken is a token that no server has issued. The source asks about it to see
+// whether the server answers.
+const checkToken = "bearerkit-asks-whether-introspection-works"
 
-func (s *Source) askerOf(q *verify.Query) asker {
+// originOf returns the origin of the token of a request.
+func (s *Source) originOf(q *verify.Query) origin {
 	if q.Verified || s.cache.wasActive(q.Digest) {
 		return known
 	}
-	return stranger
+	return unknown
 }
 
-// A flight is a call under way.
-type flight struct {
+// A call is a call under way.
+type call struct {
 	began  time.Time
-	done   chan struct{} // closed when answer and err are there
+	done   chan struct{} // closed when answer and err are set
 	answer *verify.Answer
 	err    error
 }
 
-func (f *flight) await(ctx context.Context) (*verify.Answer, error) {
+func (c *call) await(ctx context.Context) (*verify.Answer, error) {
 	select {
-	case <-f.done:
-		return f.answer, f.err
+	case <-c.done:
+		return c.answer, c.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("introspect: gave up awaiting the answer: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("introspect: gave up waiting for the answer: %w", context.Cause(ctx))
 	}
 }
 
-// ask makes a call and awaits its answer.
-func (s *Source) ask(ctx context.Context, q *verify.Query) (*verify.Answer, error) {
-	from := s.askerOf(q)
+// callNow makes a new call and waits for its answer.
+func (s *Source) callNow(ctx context.Context, q *verify.Query) (*verify.Answer, error) {
+	from := s.originOf(q)
 	leave, err := s.enter(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	f := newFlight()
-	s.fly(f, q, from, leave)
-	return f.await(ctx)
+	c := newCall()
+	s.launch(c, q, from, leave)
+	return c.await(ctx)
 }
 
-// join awaits the answer of a call about the same token that other requests
-// began at most patience ago, or begins one. A call that the server has lost
-// thus does not delay requests that come when it is back.
+// join waits for the answer to a call about the same token that another request
+// started at most patience ago, or starts one. Later requests start a new call, so
+// that one that the server has lost does not delay requests made after it is back.
 func (s *Source) join(ctx context.Context, q *verify.Query) (*verify.Answer, error) {
 	s.mu.Lock()
-	f := s.young(q.Digest)
+	c := s.joinable(q.Digest)
 	s.mu.Unlock()
-	if f != nil {
-		return f.await(ctx)
+	if c != nil {
+		return c.await(ctx)
 	}
-	from := s.askerOf(q)
+	from := s.originOf(q)
 	leave, err := s.enter(ctx, from)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	if f = s.young(q.Digest); f != nil { // somebody was faster
+	if c = s.joinable(q.Digest); c != nil { // another request was faster
 		s.mu.Unlock()
 		leave()
-		return f.await(ctx)
+		return c.await(ctx)
 	}
-	f = newFlight()
-	s.flights[q.Digest] = f
+	c = newCall()
+	s.calls[q.Digest] = c
 	s.mu.Unlock()
-	s.fly(f, q, from, leave)
-	return f.await(ctx)
+	s.launch(c, q, from, leave)
+	return c.await(ctx)
 }
 
-func newFlight() *flight { return &flight{began: time.Now(), done: make(chan struct{})} }
+func newCall() *call { return &call{began: time.Now(), done: make(chan struct{})} }
 
-// young returns a call that may be joined; mu is held.
-func (s *Source) young(d digest) *flight {
-	if f := s.flights[d]; f != nil && time.Since(f.began) <= patience {
-		return f
+// joinable returns a call that requests may join. mu must be held.
+func (s *Source) joinable(d digest) *call {
+	if c := s.calls[d]; c != nil && time.Since(c.began) <= patience {
+		return c
 	}
 	return nil
 }
 
-// enter takes a slot for a call; leave gives it back.
-func (s *Source) enter(ctx context.Context, from asker) (leave func(), err error) {
+// enter takes a slot for a call; leave releases it.
+func (s *Source) enter(ctx context.Context, from origin) (leave func(), err error) {
 	if s.lanes[from].breaker.State() == gobreaker.StateOpen && !s.answersNow() {
 		return nil, fmt.Errorf("introspect: %w", errOpen)
 	}
@@ -158,7 +158,7 @@ func (s *Source) enter(ctx context.Context, from asker) (leave func(), err error
 		return leave, nil
 	default:
 	}
-	timer := time.NewTimer(queueing)
+	timer := time.NewTimer(maxQueueing)
 	defer timer.Stop()
 	select {
 	case slots <- struct{}{}:
@@ -166,84 +166,84 @@ func (s *Source) enter(ctx context.Context, from asker) (leave func(), err error
 	case <-timer.C:
 		return nil, fmt.Errorf("introspect: %w", errBusy)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("introspect: gave up before asking: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("introspect: gave up waiting to ask: %w", context.Cause(ctx))
 	}
 }
 
-// answersNow reports whether the server has answered so lately that an open
-// breaker does not matter.
+// answersNow reports whether the server answered so recently that an open breaker
+// does not matter.
 func (s *Source) answersNow() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return upstream.Since(s.report.answered, s.now()) < breakFor
 }
 
-// fly makes the call of a flight on a goroutine of its own, so that everybody who
-// awaits it may leave.
-func (s *Source) fly(f *flight, q *verify.Query, from asker, leave func()) {
+// launch makes the call in a new goroutine, so that it goes on if the requests that
+// wait for it leave.
+func (s *Source) launch(c *call, q *verify.Query, from origin, leave func()) {
 	token, d := q.Token, q.Digest
 	go func() {
-		f.err = fmt.Errorf("introspect: %w", errEnded)
+		c.err = fmt.Errorf("introspect: %w", errEnded)
 		defer func() {
 			leave()
 			s.mu.Lock()
-			if s.flights[d] == f {
-				delete(s.flights, d)
+			if s.calls[d] == c {
+				delete(s.calls, d)
 			}
 			s.mu.Unlock()
-			close(f.done)
+			close(c.done)
 		}()
 		begun := s.cache.tick()
-		r, err := s.through(token, from)
+		r, err := s.guarded(token, from)
 		if err != nil {
-			f.err = fmt.Errorf("introspect: %w", err)
+			c.err = fmt.Errorf("introspect: %w", err)
 			return
 		}
 		r.begun = begun
-		f.answer, f.err = s.cache.put(d, r), nil
+		c.answer, c.err = s.cache.put(d, r), nil
 	}()
 }
 
-// through makes a call if the breaker of its lane lets it pass. Every other probe
-// of a breaker that is open is the source's own question, so that no token can
-// hold it open. A call about a stranger's token counts only if it took its time,
-// and opens the breaker only if the source's own question is not answered either.
-func (s *Source) through(token string, from asker) (*record, error) {
-	if s.life.Err() != nil {
+// guarded makes a call if the breaker of its lane allows it. Every second probe of an
+// open breaker is a check, so that no token can keep it open. A failed call about an
+// unknown token counts only if it took long, and opens the breaker only if a check
+// fails too.
+func (s *Source) guarded(token string, from origin) (*record, error) {
+	if s.ctx.Err() != nil {
 		return nil, errClosed
 	}
 	lane := &s.lanes[from]
 	done, err := lane.breaker.Allow()
 	switch {
 	case err != nil && s.answersNow():
-		return s.noted(token, from)
+		return s.recorded(token, from)
 	case err != nil:
 		return nil, errOpen
 	}
 	reported := false
 	report := func(err error) {
 		reported = true
-		done(ifBroken(err))
+		done(forBreaker(err))
 	}
 	defer func() {
-		if !reported { // a function of the configuration has ended the goroutine
+		if !reported { // a user's function has ended the goroutine
 			done(errEnded)
 		}
 	}()
 	if lane.breaker.State() != gobreaker.StateHalfOpen {
 		began := time.Now()
-		r, err := s.noted(token, from)
+		r, err := s.recorded(token, from)
 		switch {
-		case from == known || ifBroken(err) == nil:
+		case from == known || forBreaker(err) == nil:
 			report(err)
 		case time.Since(began) < min(patience, s.client.Timeout()):
-			report(nil) // it has cost nobody much time, which is what the breaker is for
+			report(nil) // breakers are against long waits, and this was a short one
 		case lane.breaker.Counts().ConsecutiveFailures+1 < breakAfter:
 			report(err)
 		default:
-			// This would open the breaker, but the tokens may be to blame.
+			// This would open the breaker, but the tokens may be the cause.
 			reported = true
-			go func() { _, err := s.probe(ownToken, self); done(ifBroken(err)) }()
+			go func() { _, err := s.probe(checkToken, ownCheck); done(forBreaker(err)) }()
 		}
 		return r, err
 	}
@@ -252,31 +252,31 @@ func (s *Source) through(token string, from asker) (*record, error) {
 		report(err)
 		return r, err
 	}
-	_, err = s.probe(ownToken, self)
-	if report(err); ifBroken(err) != nil {
+	_, err = s.probe(checkToken, ownCheck)
+	if report(err); forBreaker(err) != nil {
 		return nil, errOpen
 	}
-	return s.noted(token, from)
+	return s.recorded(token, from)
 }
 
-// ifBroken returns an error that counts for a breaker, and nil instead of others.
-func ifBroken(err error) error {
-	if faultOf(err) != faultBroken {
+// forBreaker returns err if it counts for a breaker, which only transport faults do.
+func forBreaker(err error) error {
+	if faultOf(err) != faultTransport {
 		return nil
 	}
 	return err
 }
 
-// probe makes the call that the open breaker lets through. It gives up after
-// patience, unless the last one has shown that the server is back but slow: a
-// call goes on for Config.Timeout, to find that out.
-func (s *Source) probe(token string, from asker) (*record, error) {
+// probe makes the call that an open breaker lets through. It gives up after patience,
+// unless the last probe was answered later than that, which shows that the server is
+// back but slow: the call goes on for Config.Timeout to find that out.
+func (s *Source) probe(token string, from origin) (*record, error) {
 	type result struct {
 		r   *record
 		err error
 	}
 	s.mu.Lock()
-	slow := s.slow
+	slowButBack := s.slowButBack
 	s.mu.Unlock()
 	done := make(chan result, 1)
 	go func() {
@@ -284,29 +284,29 @@ func (s *Source) probe(token string, from asker) (*record, error) {
 		res := result{err: errEnded}
 		defer func() {
 			s.mu.Lock()
-			s.slow = res.err == nil && time.Since(began) > patience
+			s.slowButBack = res.err == nil && time.Since(began) > patience
 			s.mu.Unlock()
 			done <- res
 		}()
-		res.r, res.err = s.noted(token, from)
+		res.r, res.err = s.recorded(token, from)
 	}()
 	var giveUp <-chan time.Time
-	if !slow {
+	if !slowButBack {
 		giveUp = time.After(patience)
 	}
 	select {
 	case res := <-done:
 		return res.r, res.err
 	case <-giveUp:
-		return nil, &callError{text: "the server does not answer in time", fault: faultBroken, graced: true}
+		return nil, &callError{text: "the server does not answer in time", fault: faultTransport, stale: true}
 	}
 }
 
-// noted makes a call and takes down how it ended.
-func (s *Source) noted(token string, from asker) (*record, error) {
+// recorded makes a call and records how it ended.
+func (s *Source) recorded(token string, from origin) (*record, error) {
 	began := s.now()
-	claims, active, err := s.call(token)
-	if s.life.Err() != nil {
+	claims, active, err := s.post(token)
+	if s.ctx.Err() != nil {
 		return nil, errClosed
 	}
 	s.note(from, began, active, err)
@@ -316,20 +316,21 @@ func (s *Source) noted(token string, from asker) (*record, error) {
 	return s.record(claims, active, began), nil
 }
 
+// record makes the record of an answer.
 func (s *Source) record(claims string, active bool, began time.Time) *record {
 	r := &record{answer: &verify.Answer{Active: active, At: began}, until: began.Add(inactiveTTL)}
 	if active {
 		r.answer.Claims = claims
 		r.until = began.Add(s.ttl())
 		if s.config.Grace > 0 {
-			r.graced = &verify.Answer{Active: true, Claims: claims, At: began, Stale: true}
+			r.stale = &verify.Answer{Active: true, Claims: claims, At: began, Stale: true}
 		}
 	}
 	return r
 }
 
-// share runs f once for all who want the same within some time; later callers
-// begin anew.
+// share runs f once for all callers with the same key within some time; later callers
+// run it again.
 func (s *Source) share(key string, within time.Duration, f func() (any, error)) <-chan singleflight.Result {
 	return s.shared.DoChan(key, func() (v any, err error) {
 		defer recovered(&err)

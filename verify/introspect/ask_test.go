@@ -46,7 +46,7 @@ func TestAuthentication(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name   string
-		auth   introspect.Auth
+		auth   introspect.ClientAuth
 		known  bool // verifytest knows the method
 		header string
 		form   map[string]string // beside token and token_type_hint
@@ -210,7 +210,9 @@ func TestConfigFaults(t *testing.T) {
 		return c
 	}
 	at := func(u string) introspect.Config { return with(func(c *introspect.Config) { c.URL = u }) }
-	auth := func(a introspect.Auth) introspect.Config { return with(func(c *introspect.Config) { c.Auth = a }) }
+	auth := func(a introspect.ClientAuth) introspect.Config {
+		return with(func(c *introspect.Config) { c.Auth = a })
+	}
 	small := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))
 	for _, tc := range []struct {
 		name, issuer string
@@ -383,8 +385,8 @@ func TestDiscovery(t *testing.T) {
 			if n := issuer.Requests(verifytest.OpenIDConfiguration); n != 1 {
 				t.Errorf("metadata was read %d times", n)
 			}
-			if s.Health().URL != issuer.URL(verifytest.Introspection) {
-				t.Errorf("URL %q", s.Health().URL)
+			if healthOf(s).URL != issuer.URL(verifytest.Introspection) {
+				t.Errorf("URL %q", healthOf(s).URL)
 			}
 		})
 	}
@@ -417,8 +419,8 @@ func TestDiscoveryAgain(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		if failed == 0 || s.Health().URL != issuer.URL(verifytest.Revocation) {
-			t.Errorf("after %d failures at %s", failed, s.Health().URL)
+		if failed == 0 || healthOf(s).URL != issuer.URL(verifytest.Revocation) {
+			t.Errorf("after %d failures at %s", failed, healthOf(s).URL)
 		}
 		// Metadata is too old, and hangs.
 		issuer.Fail(verifytest.OpenIDConfiguration, verifytest.Hang())

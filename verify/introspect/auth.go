@@ -16,22 +16,20 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// An Auth is how this API proves who it is to the introspection endpoint (RFC
-// 7662 section 2.1, RFC 6749 section 2.3).
-type Auth struct {
-	clientID string
-	problem  string // what is wrong with it
-	// certificate says that the proof is one, which the caller's client has.
-	certificate bool
-	// once says that the proof in a form is good for one request only.
-	once bool
-	// apply adds the proof to a request's form or header.
+// A ClientAuth is how this API authenticates to the introspection endpoint as a client
+// (RFC 7662 section 2.1, RFC 6749 section 2.3).
+type ClientAuth struct {
+	clientID    string
+	problem     string // a fault of the configuration
+	certificate bool   // the client certificate of Config.Client authenticates
+	once        bool   // the form can be sent only once
+	// apply adds the credentials to the form or the header of a request.
 	apply func(ctx context.Context, issuer string, form url.Values, h http.Header) error
 }
 
-// Basic is client_secret_basic: ID and secret in the Authorization header, each
-// form-encoded (RFC 6749 section 2.3.1).
-func Basic(clientID, secret string) Auth {
+// Basic authenticates by client_secret_basic: ID and secret in the Authorization
+// header, each form-encoded (RFC 6749 section 2.3.1).
+func Basic(clientID, secret string) ClientAuth {
 	a := secretAuth("Basic", clientID, secret)
 	a.apply = func(_ context.Context, _ string, _ url.Values, h http.Header) error {
 		r := http.Request{Header: h}
@@ -41,8 +39,9 @@ func Basic(clientID, secret string) Auth {
 	return a
 }
 
-// Post is client_secret_post: ID and secret in the form. WorkOS wants it.
-func Post(clientID, secret string) Auth {
+// Post authenticates by client_secret_post: ID and secret in the form. WorkOS requires
+// it.
+func Post(clientID, secret string) ClientAuth {
 	a := secretAuth("Post", clientID, secret)
 	a.apply = func(_ context.Context, _ string, form url.Values, _ http.Header) error {
 		form.Set("client_id", clientID)
@@ -52,8 +51,8 @@ func Post(clientID, secret string) Auth {
 	return a
 }
 
-func secretAuth(name, clientID, secret string) Auth {
-	a := Auth{clientID: clientID}
+func secretAuth(name, clientID, secret string) ClientAuth {
+	a := ClientAuth{clientID: clientID}
 	switch {
 	case clientID == "":
 		a.problem = name + " needs a client ID"
@@ -63,10 +62,10 @@ func secretAuth(name, clientID, secret string) Auth {
 	return a
 }
 
-// TLS is for a client that proves itself by its certificate (RFC 8705 section
-// 2), which Config.Client has: only its ID is in the form.
-func TLS(clientID string) Auth {
-	a := Auth{clientID: clientID, certificate: true}
+// TLS authenticates by the client certificate of [Config.Client] (RFC 8705 section 2);
+// the form has only the client ID.
+func TLS(clientID string) ClientAuth {
+	a := ClientAuth{clientID: clientID, certificate: true}
 	if clientID == "" {
 		a.problem = "TLS needs a client ID"
 	}
@@ -77,12 +76,13 @@ func TLS(clientID string) Auth {
 	return a
 }
 
-// Bearer authorizes each call with an access token that the function returns.
-func Bearer(token func(context.Context) (string, error)) Auth {
+// Bearer authenticates each call by an access token that the function returns. The
+// function must be safe for concurrent use.
+func Bearer(token func(context.Context) (string, error)) ClientAuth {
 	if token == nil {
-		return Auth{problem: "Bearer needs a function"}
+		return ClientAuth{problem: "Bearer needs a function"}
 	}
-	return Auth{apply: func(ctx context.Context, _ string, _ url.Values, h http.Header) error {
+	return ClientAuth{apply: func(ctx context.Context, _ string, _ url.Values, h http.Header) error {
 		t, err := token(ctx)
 		if err != nil {
 			return err
@@ -92,16 +92,15 @@ func Bearer(token func(context.Context) (string, error)) Auth {
 	}}
 }
 
-// assertionLifetime is how long a client assertion can be used. Each call has
-// one of its own.
+// assertionLifetime is the lifetime of a client assertion. Each request has a new one.
 const assertionLifetime = time.Minute
 
-// PrivateKeyJWT is private_key_jwt: a JWT for the issuer, signed by the client's
-// key (RFC 7523 section 2.2). The key is an *rsa.PrivateKey (RS256), an
-// *ecdsa.PrivateKey (ES256, ES384 or ES512) or an ed25519.PrivateKey (EdDSA);
+// PrivateKeyJWT authenticates by private_key_jwt: a JWT for the issuer, signed with the
+// client's key (RFC 7523 section 2.2). The key is an *rsa.PrivateKey (RS256), an
+// *ecdsa.PrivateKey (ES256, ES384 or ES512) or an ed25519.PrivateKey (EdDSA).
 // keyID is its "kid", or empty.
-func PrivateKeyJWT(clientID, keyID string, key crypto.Signer) Auth {
-	a := Auth{clientID: clientID, once: true}
+func PrivateKeyJWT(clientID, keyID string, key crypto.Signer) ClientAuth {
+	a := ClientAuth{clientID: clientID, once: true}
 	method := signingMethod(key)
 	switch {
 	case clientID == "":

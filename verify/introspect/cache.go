@@ -12,31 +12,31 @@ import (
 
 const (
 	defaultCacheSize = 16384
-	recordSize       = 2048 // bytes that count as one
+	recordSize       = 2048 // bytes that count as one entry
 	recordOverhead   = 512
 )
 
-// A record is an answer that was given.
+// A record is an answer in the cache.
 type record struct {
 	answer *verify.Answer
-	graced *verify.Answer // the same, for when it is reused for too long; nil if that is not allowed
-	until  time.Time      // when the question must be put again
-	// begun and ended say, by the cache's own count, when the question was put
-	// and when the answer was here: clocks may stand still.
+	stale  *verify.Answer // the same, marked as stale; nil if it may not be reused longer
+	until  time.Time      // when the server has to be asked again
+	// begun and ended are the ticks at which the call began and the answer
+	// arrived. Clocks may stand still, ticks do not.
 	begun, ended uint64
 }
 
 type digest = [32]byte
 
-// A cache remembers answers. Those about tokens that were never active are apart:
-// anybody can make such tokens up, and they must not push out the others.
+// A cache remembers answers. Those about tokens that were never active are kept
+// separately: anyone can make up such tokens, and they must not evict the others.
 type cache struct {
 	good, bad *otter.Cache[digest, *record]
 	ticks     atomic.Uint64
 	mu        sync.Mutex // for writing
 }
 
-// tick returns a number that is higher than all before.
+// tick returns a number higher than all earlier ones.
 func (c *cache) tick() uint64 { return c.ticks.Add(1) }
 
 func newCache(size int) *cache {
@@ -62,17 +62,15 @@ func (c *cache) get(d digest) *record {
 	return r
 }
 
-// wasActive reports whether the server is remembered to have said that a token is
-// active.
+// wasActive reports whether the cache knows that the token is, or once was, active.
 func (c *cache) wasActive(d digest) bool {
 	_, ok := c.good.GetIfPresent(d)
 	return ok
 }
 
-// put remembers an answer and returns the one that counts: of two that cross, the
-// one whose question was put later. But an answer that a token is active counts
-// only if its question was put after an earlier denial was here: which of two
-// questions that overlap has reached the server first, nobody knows.
+// put adds an answer and returns the one that counts. Of two calls about one token the
+// later one counts. But if they overlapped, an inactive answer outweighs an active
+// one, because it is not known in which order the server handled them.
 func (c *cache) put(d digest, r *record) *verify.Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,34 +13,33 @@ import (
 
 	"github.com/bearerkit/bearerkit/internal/strictjson"
 	"github.com/bearerkit/bearerkit/internal/upstream"
+	"github.com/bearerkit/bearerkit/verify"
 )
 
-// A fault says who is to blame for a call that brought no answer.
+// A fault is the kind of cause why a call brought no answer.
 type fault int
 
 const (
 	// faultNone: no call was made, or the source was closed.
 	faultNone fault = iota
-	// faultAnswer: the server has answered, but not the question. A token may
-	// provoke that: a 400, a 500, something that is not an answer.
-	faultAnswer
-	// faultBroken: the connection or a gateway failed, or the answer did not
-	// come in time.
-	faultBroken
-	// faultSetup: this client's credentials or the endpoint's address are
-	// wrong. That does not change by itself.
+	// faultServer: the server responded, but without an answer: 400, 500, or
+	// a document that is not an answer. A token may cause that.
+	faultServer
+	// faultTransport: the connection or a gateway failed, or there was no
+	// response in time.
+	faultTransport
+	// faultSetup: this client's credentials or the endpoint's URL are wrong.
+	// That does not change by itself.
 	faultSetup
 )
 
-// A callError says why there is no answer. It holds nothing that the server has
-// written: a server that knows the token could write it.
+// A callError says why there is no answer. It has no text of the server, which knows
+// the token and could send it back.
 type callError struct {
 	fault fault
 	text  string
-	// graced says that an earlier answer may be reused: the server is down,
-	// or has an internal fault.
-	graced bool
-	cause  error
+	stale bool // an earlier answer may be reused: the server is down or has an internal error
+	cause error
 }
 
 func (e *callError) Error() string { return e.text }
@@ -56,28 +55,29 @@ func faultOf(err error) fault {
 	return faultNone
 }
 
-func isGraced(err error) bool {
+// allowsStale reports whether an earlier answer may be reused after an error of call.
+func allowsStale(err error) bool {
 	var e *callError
-	return errors.As(err, &e) && e.graced
+	return errors.As(err, &e) && e.stale
 }
 
 var (
-	errOpen   = &callError{text: "the introspection endpoint has not answered lately; it is tried again within a second", graced: true}
-	errBusy   = &callError{text: "too many questions are waiting for the introspection endpoint", graced: true}
+	errOpen   = &callError{text: "the introspection endpoint did not answer the last calls; it is called again within a second", stale: true}
+	errBusy   = &callError{text: "too many calls to the introspection endpoint are waiting", stale: true}
 	errClosed = &callError{text: "the source is closed"}
-	errEnded  = &callError{text: "a function of the configuration has ended its goroutine", graced: true, fault: faultSetup}
+	errEnded  = &callError{text: "a function of the configuration ended its goroutine", stale: true, fault: faultSetup}
 )
 
 const signedType = "token-introspection+jwt" // RFC 9701 section 5
 
-// call asks about a token: it returns the answer's claims, and whether the token
-// is active. A function of the user's that panics (credentials, a transport) ends
-// neither the process nor the source.
-func (s *Source) call(token string) (claims string, active bool, err error) {
+// post asks the server about a token, and returns the claims of the answer and whether
+// the token is active. If a user's function panics (credentials, a transport),
+// that is an error.
+func (s *Source) post(token string) (claims string, active bool, err error) {
 	defer recovered(&err)
-	ctx, cancel := context.WithTimeout(s.life, s.client.Timeout())
+	ctx, cancel := context.WithTimeout(s.ctx, s.client.Timeout())
 	defer cancel()
-	at, err := s.endpoint(ctx)
+	at, err := s.locate(ctx)
 	if err != nil {
 		return "", false, err
 	}
@@ -95,7 +95,7 @@ func (s *Source) call(token string) (claims string, active bool, err error) {
 	form, err := question(h)
 	if err != nil {
 		if ctx.Err() != nil {
-			return "", false, &callError{text: "this client has no credentials in time", fault: faultBroken, graced: true}
+			return "", false, &callError{text: "this client did not get its credentials in time", fault: faultTransport, stale: true}
 		}
 		return "", false, &callError{text: "this client cannot authenticate: " + err.Error(), fault: faultSetup, cause: err}
 	}
@@ -126,8 +126,9 @@ func (s *Source) call(token string) (claims string, active bool, err error) {
 	return read(text)
 }
 
-// recovered makes a panic an error; it must be deferred. Of the panic's value the
-// error has only what the runtime has written: anything else may hold credentials.
+// recovered turns a panic into an error; it must be deferred. The error has the text
+// of a runtime error, but of any other value only the type: it may have
+// credentials.
 func recovered(err *error) {
 	p := recover()
 	if p == nil {
@@ -137,13 +138,13 @@ func recovered(err *error) {
 	if e, ok := p.(runtime.Error); ok {
 		what = e.Error()
 	}
-	*err = &callError{text: "a function of the configuration panicked: " + what, fault: faultSetup, graced: true}
+	*err = &callError{text: "a function of the configuration panicked: " + what, fault: faultSetup, stale: true}
 }
 
-func notAnswer(text string) error { return &callError{text: text, fault: faultAnswer, graced: true} }
+func notAnswer(text string) error { return &callError{text: text, fault: faultServer, stale: true} }
 
-// read reads an answer (RFC 7662 section 2.2): one strict JSON object with a
-// boolean "active". Anything else, an error object included, is not an answer.
+// read reads an answer (RFC 7662 section 2.2): one strict JSON object with a boolean
+// "active". Anything else, such as an error object, is not an answer.
 func read(text string) (claims string, active bool, err error) {
 	var member strictjson.Value
 	err = strictjson.Object(text, func(name string, value strictjson.Value) {
@@ -162,7 +163,7 @@ func read(text string) (claims string, active bool, err error) {
 	return "", false, notAnswer(`the answer has no "active" that is a boolean`)
 }
 
-// openSigned returns what a signed answer holds (RFC 9701 section 5).
+// openSigned returns the answer in a signed answer (RFC 9701 section 5).
 func openSigned(ctx context.Context, open func(context.Context, string, string, ...string) (string, error), jws, clientID string) (string, error) {
 	var audience []string
 	if clientID != "" {
@@ -170,7 +171,7 @@ func openSigned(ctx context.Context, open func(context.Context, string, string, 
 	}
 	claims, err := open(ctx, jws, signedType, audience...)
 	if err != nil {
-		return "", notAnswer("the signed answer cannot be believed: " + err.Error())
+		return "", notAnswer("the signed answer is not valid: " + err.Error())
 	}
 	var inner strictjson.Value
 	_ = strictjson.Object(claims, func(name string, value strictjson.Value) {
@@ -179,22 +180,22 @@ func openSigned(ctx context.Context, open func(context.Context, string, string, 
 		}
 	})
 	if inner.Kind() != strictjson.Obj {
-		return "", notAnswer("the signed answer holds none")
+		return "", notAnswer("the signed answer has no token_introspection object")
 	}
 	return string(inner), nil
 }
 
-// fromUpstream describes a call that brought no document.
+// fromUpstream turns an error of the client into a callError.
 func fromUpstream(err error) *callError {
-	c := &callError{text: err.Error(), fault: faultAnswer, graced: true}
+	c := &callError{text: err.Error(), fault: faultServer, stale: true}
 	var e *upstream.Error
 	if !errors.As(err, &e) {
-		return c // a document that cannot be used
+		return c // about a document
 	}
-	c.graced = e.Broken || e.Status == http.StatusOK || e.Status >= 500 || e.Status == http.StatusTooManyRequests
+	c.stale = e.Broken || e.Status == http.StatusOK || e.Status >= 500 || e.Status == http.StatusTooManyRequests
 	switch {
 	case e.Broken || e.Status >= 502 && e.Status <= 504:
-		c.fault = faultBroken
+		c.fault = faultTransport
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		c.fault = faultSetup
 		c.text += ": the server does not accept this client's credentials"
@@ -208,88 +209,89 @@ func fromUpstream(err error) *callError {
 	return c
 }
 
-// A place is where the endpoint is.
-type place struct {
+// An endpoint is the introspection endpoint according to the metadata.
+type endpoint struct {
 	url    string
 	signed bool      // the server offers signed answers
-	asked  time.Time // when metadata was last asked for
+	asked  time.Time // when metadata was last requested
 	err    error     // why there is no URL
 }
 
 const (
-	// placeLifetime is how long metadata is believed, and placeRetry how soon
-	// it is asked for again if calls fail.
-	placeLifetime = time.Hour
-	placeRetry    = 10 * time.Second
-	// placeMissing is how long it is remembered that a server which answers has
-	// no metadata: it is noticed soon when it has, and tokens that somebody
-	// makes up cost it little meanwhile. Where it does not answer, the breaker
-	// sees to that.
-	placeMissing = time.Second
+	// metadataLifetime is how long metadata is used, and metadataRetry how soon it
+	// is read again if calls fail.
+	metadataLifetime = time.Hour
+	metadataRetry    = 10 * time.Second
+	// metadataMissing is how long it is remembered that a server has no usable
+	// metadata: long enough to limit the cost of invented tokens, and short
+	// enough to notice a change soon. If the server does not answer, the
+	// breaker limits the calls.
+	metadataMissing = time.Second
 )
 
-// endpoint returns where to ask. Only the first question waits for metadata:
-// what is known is good enough until there is something newer.
-func (s *Source) endpoint(ctx context.Context) (place, error) {
+// locate returns the endpoint. Only the first call waits for metadata; later ones use
+// the last known endpoint until newer metadata has been read.
+func (s *Source) locate(ctx context.Context) (endpoint, error) {
 	if s.config.URL != "" {
-		return place{url: s.config.URL}, nil
+		return endpoint{url: s.config.URL}, nil
 	}
 	s.mu.Lock()
-	known := s.place
-	age := upstream.Since(known.asked, s.now())
-	old := age >= placeLifetime || age > placeRetry && s.report.state == StateFailing
-	if known.url != "" && old {
-		s.place.asked = s.now()
+	last := s.endpoint
+	age := upstream.Since(last.asked, s.now())
+	old := age >= metadataLifetime || age > metadataRetry && s.report.status.State() == verify.StateFailing
+	if last.url != "" && old {
+		s.endpoint.asked = s.now()
 	}
 	s.mu.Unlock()
 	switch {
-	case known.url != "" && !old:
-		return known, nil
-	case known.err != nil && age < placeMissing:
-		return place{}, known.err
+	case last.url != "" && !old:
+		return last, nil
+	case last.err != nil && age < metadataMissing:
+		return endpoint{}, last.err
 	}
 	found := s.share("metadata", discoveryPatience, func() (any, error) {
-		ctx, cancel := context.WithTimeout(s.life, s.client.Timeout())
+		ctx, cancel := context.WithTimeout(s.ctx, s.client.Timeout())
 		defer cancel()
 		p, err := s.discover(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err == nil {
-			s.place = p
-		} else if s.place.url == "" && faultOf(err) != faultBroken {
-			s.place = place{asked: s.now(), err: err}
+			s.endpoint = p
+		} else if s.endpoint.url == "" && faultOf(err) != faultTransport {
+			s.endpoint = endpoint{asked: s.now(), err: err}
 		}
 		return p, err
 	})
-	if known.url != "" {
-		return known, nil
+	if last.url != "" {
+		return last, nil
 	}
 	select {
 	case r := <-found:
-		p, _ := r.Val.(place)
+		p, _ := r.Val.(endpoint)
 		return p, r.Err
 	case <-ctx.Done():
-		return known, &callError{text: "metadata: the issuer does not answer in time", fault: faultBroken, graced: true}
+		return last, &callError{text: "metadata: the issuer does not answer in time", fault: faultTransport, stale: true}
 	}
 }
 
-// discover reads the issuer's metadata: whichever document has the endpoint.
-func (s *Source) discover(ctx context.Context) (place, error) {
-	var p place
+// discover reads the endpoint from the first of the issuer's metadata documents that
+// has it.
+func (s *Source) discover(ctx context.Context) (endpoint, error) {
+	var p endpoint
 	err := s.client.Discover(ctx, s.issuer, false, func(m upstream.Metadata, _ *upstream.Response) error {
 		u, err := m.Endpoint("introspection_endpoint", s.issuer, s.config.InsecureHTTP)
 		if err == nil {
-			p = place{url: u, signed: m["introspection_signing_alg_values_supported"].Kind() == strictjson.Array, asked: s.now()}
+			p = endpoint{url: u, signed: m["introspection_signing_alg_values_supported"].Kind() == strictjson.Array, asked: s.now()}
 		}
 		return err
 	})
 	if err == nil {
 		return p, nil
 	}
-	e := &callError{text: "metadata: " + err.Error(), fault: faultSetup, graced: true}
+	e := &callError{text: "metadata: " + err.Error(), fault: faultSetup, stale: true}
 	var all upstream.DiscoveryError
-	if errors.As(err, &all) && fromUpstream(all[len(all)-1]).fault == faultBroken {
-		e.fault = faultBroken
+	if errors.As(err, &all) && fromUpstream(all[len(all)-1]).fault == faultTransport {
+		e.fault = faultTransport
 	}
 	return p, e
 }

@@ -81,7 +81,7 @@ func (h *hangUp) serve(c net.Conn) {
 // good for one request.
 func TestConnectionClosedByTheServer(t *testing.T) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	for name, auth := range map[string]introspect.Auth{
+	for name, auth := range map[string]introspect.ClientAuth{
 		"Basic": introspect.Basic("client-7", "secret"), "Post": introspect.Post("client-7", "secret"),
 		"Bearer":        introspect.Bearer(func(context.Context) (string, error) { return "own-token", nil }),
 		"PrivateKeyJWT": introspect.PrivateKeyJWT("client-7", "k1", key),
@@ -111,7 +111,7 @@ func TestConnectionClosedByTheServer(t *testing.T) {
 				if h.dropped == 0 {
 					t.Fatal("no connection was used again")
 				}
-				if counters := s.Health().Counters; counters.Failures != 0 || counters.Calls != 4 {
+				if counters := healthOf(s).Counters; counters.Failures != 0 || counters.Calls != 4 {
 					t.Errorf("%+v", counters)
 				}
 				seen := map[string]bool{}

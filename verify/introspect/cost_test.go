@@ -259,7 +259,7 @@ func TestBadTokensDoNotPushOutGoodOnes(t *testing.T) {
 	if n := calls(issuer) - before; n != 0 {
 		t.Errorf("%d of %d good tokens were forgotten", n, good)
 	}
-	eventually(t, "within its bounds", func() bool { return s.Health().Remembered <= good+good })
+	eventually(t, "within its bounds", func() bool { return healthOf(s).Remembered <= good+good })
 }
 
 // The cache is bounded, in entries and in bytes.
@@ -270,13 +270,13 @@ func TestCacheIsBounded(t *testing.T) {
 	for i := range 10 * size {
 		ask(t, s, query(issuer.OpaqueToken(verifytest.Claims{"n": i})))
 	}
-	eventually(t, "no more than its entries", func() bool { return s.Health().Remembered <= size })
+	eventually(t, "no more than its entries", func() bool { return healthOf(s).Remembered <= size })
 	s = open(t, issuer, func(c *introspect.Config) { c.CacheSize, c.TTL = size, time.Hour })
 	big := strings.Repeat("x", 20<<10)
 	for i := range 10 * size {
 		ask(t, s, query(issuer.OpaqueToken(verifytest.Claims{"n": i, "big": big})))
 	}
-	eventually(t, "no more than its bytes", func() bool { return s.Health().Remembered <= size/10 })
+	eventually(t, "no more than its bytes", func() bool { return healthOf(s).Remembered <= size/10 })
 }
 
 // What a fresh question brings counts for every other one at once.
@@ -449,7 +449,7 @@ func TestNothingSaysTheToken(t *testing.T) {
 				}
 				fmt.Fprintf(&said, "%v %+v %#v\n", err, err, err)
 			}
-			h := s.Health()
+			h := healthOf(s)
 			fmt.Fprintf(&said, "%+v %#v\n%s", h, h, log.String())
 			if text := said.String(); strings.Contains(text, token) || strings.Contains(text, verifytest.ClientSecret) {
 				t.Error(text)

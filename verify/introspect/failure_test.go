@@ -126,14 +126,14 @@ func TestIllnesses(t *testing.T) {
 				if time.Since(start) != 0 {
 					t.Error("a JWT waits")
 				}
-				h := s.Health()
-				if h.State != introspect.StateFailing || h.LastError == nil || h.Counters.Failures != 2 || h.Counters.Calls != 2 {
+				h := healthOf(s)
+				if h.State != verify.StateFailing || h.LastError == nil || h.Counters.Failures != 2 || h.Counters.Calls != 2 {
 					t.Errorf("%+v", h)
 				}
 				cure(issuer)
 				accept(t, fallback, opaque)
 				accept(t, always, jwt)
-				if h := s.Health(); h.State != introspect.StateReady || h.LastError != nil || h.Counters.Active != 1 {
+				if h := healthOf(s); h.State != verify.StateReady || h.LastError != nil || h.Counters.Active != 1 {
 					t.Errorf("%+v", h)
 				}
 			})
@@ -205,13 +205,13 @@ func TestGrace(t *testing.T) {
 						t.Error("grace within the TTL")
 					}
 					time.Sleep(time.Nanosecond)
-					graced := s.Health().Counters.Graced
+					graced := healthOf(s).Counters.Stale
 					got, err := v.Verify(t.Context(), token)
 					if !ill.grace {
 						refuse(t, err, verify.ErrUnavailable)
 						continue
 					}
-					if err != nil || !got.Stale || !got.Introspected.Equal(asked) || s.Health().Counters.Graced != graced+1 {
+					if err != nil || !got.Stale || !got.Introspected.Equal(asked) || healthOf(s).Counters.Stale != graced+1 {
 						t.Fatalf("%+v, %v", got, err)
 					}
 					_, err = verifyFresh(v)(t.Context(), token)
@@ -332,7 +332,7 @@ func TestCircuitBreaker(t *testing.T) {
 					}
 				}
 			}
-			if s.Health().Open {
+			if healthOf(s).Open {
 				t.Error("open")
 			}
 		})
@@ -341,23 +341,23 @@ func TestCircuitBreaker(t *testing.T) {
 
 func testBreaker(t *testing.T, s *introspect.Source, about func(string) *verify.Query, opens bool) {
 	for i := range 5 {
-		if s.Health().Open {
+		if healthOf(s).Open {
 			t.Fatalf("open after %d calls", i)
 		}
 		fail(t, s, about(fmt.Sprint("token ", i)))
 	}
 	time.Sleep(2 * time.Second)
 	synctest.Wait()
-	if s.Health().Open != opens {
-		t.Fatalf("open: %v", s.Health().Open)
+	if healthOf(s).Open != opens {
+		t.Fatalf("open: %v", healthOf(s).Open)
 	}
-	calls := func() uint64 { c := s.Health().Counters; return c.Calls + c.Checks }
+	calls := func() uint64 { c := healthOf(s).Counters; return c.Calls + c.Checks }
 	before := calls()
 	if !opens {
 		for i := range 15 {
 			fail(t, s, about(fmt.Sprint("another ", i)))
 		}
-		if n := s.Health().Counters.Calls; n != 20 {
+		if n := healthOf(s).Counters.Calls; n != 20 {
 			t.Errorf("%d calls", n)
 		}
 		return
@@ -470,11 +470,11 @@ func TestSlowRecovery(t *testing.T) {
 		issuer.Up()
 		issuer.Fail(verifytest.Introspection, verifytest.Slow(3*time.Second))
 		start := time.Now()
-		for time.Since(start) < 30*time.Second && s.Health().Open {
+		for time.Since(start) < 30*time.Second && healthOf(s).Open {
 			_, _ = s.Introspect(t.Context(), query(token))
 			time.Sleep(100 * time.Millisecond)
 		}
-		if s.Health().Open {
+		if healthOf(s).Open {
 			t.Error("never used again")
 		}
 		for range 5 {
@@ -496,7 +496,7 @@ func TestImpatientCallers(t *testing.T) {
 			}
 		}
 		time.Sleep(2 * time.Second)
-		if h := s.Health(); h.Open || h.State != introspect.StateReady || h.Counters.Inactive != 20 {
+		if h := healthOf(s); h.Open || h.State != verify.StateReady || h.Counters.Inactive != 20 {
 			t.Errorf("%+v", h)
 		}
 	})
@@ -542,8 +542,8 @@ func TestLogSaysChangesOnce(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	bubble(t, func(c *introspect.Config) { c.URL, c.Grace = "", time.Hour }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
-		h := s.Health()
-		if h.Issuer != issuerURL || h.URL != "" || h.State != introspect.StateIdle || h.Open || !h.Since.IsZero() || !h.LastAttempt.IsZero() || h.LastError != nil {
+		h := healthOf(s)
+		if h.Issuer != issuerURL || h.URL != "" || h.State != verify.StateStarting || h.Open || !h.Since.IsZero() || !h.LastAttempt.IsZero() || h.LastError != nil {
 			t.Errorf("%+v", h)
 		}
 		start := time.Now()
@@ -557,20 +557,20 @@ func TestHealth(t *testing.T) {
 		for range 3 {
 			ask(t, s, query(token)) // by grace
 		}
-		want := introspect.Counters{Calls: 5, Active: 1, Inactive: 1, Failures: 3, Graced: 3}
-		h = s.Health()
-		if h.URL != issuer.URL(verifytest.Introspection) || h.State != introspect.StateFailing || !h.Since.Equal(down) || !h.LastAttempt.Equal(down) ||
+		want := introspect.Counters{Calls: 5, Active: 1, Inactive: 1, Failures: 3, Stale: 3}
+		h = healthOf(s)
+		if h.URL != issuer.URL(verifytest.Introspection) || h.State != verify.StateFailing || !h.Since.Equal(down) || !h.LastAttempt.Equal(down) ||
 			h.LastError == nil || h.Remembered != 2 || h.Counters != want {
 			t.Errorf("%+v", h)
 		}
 		issuer.Up()
 		time.Sleep(time.Second)
 		ask(t, s, query(token))
-		if h = s.Health(); h.State != introspect.StateReady || h.LastError != nil || !h.Since.Equal(time.Now()) {
+		if h = healthOf(s); h.State != verify.StateReady || h.LastError != nil || !h.Since.Equal(time.Now()) {
 			t.Errorf("%+v", h)
 		}
-		if down.Before(start) || s.Close() != nil || s.Health().State != introspect.StateClosed {
-			t.Errorf("%+v", s.Health())
+		if down.Before(start) || s.Close() != nil || healthOf(s).State != verify.StateClosed {
+			t.Errorf("%+v", healthOf(s))
 		}
 	})
 }
@@ -610,7 +610,7 @@ func TestClose(t *testing.T) {
 		if calls(issuer) != before {
 			t.Error("asked after the end")
 		}
-		if h := s.Health(); h.State != introspect.StateClosed || h.Counters.Failures != 0 {
+		if h := healthOf(s); h.State != verify.StateClosed || h.Counters.Failures != 0 {
 			t.Errorf("%+v", h)
 		}
 		if err := s.Close(); err != nil {
@@ -638,7 +638,7 @@ func TestHangingCredentials(t *testing.T) {
 		}
 		start := time.Now()
 		fail(t, s, verified("token"))
-		if time.Since(start) != 0 || !s.Health().Open {
+		if time.Since(start) != 0 || !healthOf(s).Open {
 			t.Errorf("waited %v", time.Since(start))
 		}
 	})

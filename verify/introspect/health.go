@@ -1,7 +1,6 @@
 package introspect
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,78 +8,68 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"github.com/bearerkit/bearerkit/internal/part"
 	"github.com/bearerkit/bearerkit/internal/upstream"
+	"github.com/bearerkit/bearerkit/verify"
 )
 
-// A State is how a source gets on with its server.
-type State string
-
-// The states of a source.
-const (
-	StateIdle    State = "idle"    // nothing has been asked yet
-	StateReady   State = "ready"   // questions are answered
-	StateFailing State = "failing" // they are not
-	StateClosed  State = "closed"
-)
-
-// Health is what an operator wants to know about a source.
-type Health struct {
-	Issuer string
-	URL    string // of the endpoint; empty until it has been discovered
-	State  State
-	Since  time.Time // when the source got into State
-	// Open says that a circuit breaker lets only one call through now and
-	// then: the one for tokens that are known, or the one for those that
-	// anybody may have made up.
+// Detail is the Detail of a source's [verify.Health].
+type Detail struct {
+	URL string // of the endpoint, without the values of its query; empty until it has been discovered
+	// Open reports that a circuit breaker is open and lets only one call
+	// through now and then: the breaker for known tokens, or the one for
+	// tokens that anyone may have made up.
 	Open        bool
-	LastAttempt time.Time // when the last call ended
-	LastError   error     // what was wrong with it; nil if nothing was
-	Remembered  int       // answers at hand, about
+	LastAttempt time.Time // when the last call about a token of a request ended
+	Remembered  int       // approximate number of answers in the cache
 	Counters    Counters
 }
 
 // Counters count since the source was made.
 type Counters struct {
-	Calls    uint64 // that were made about tokens of requests
+	Calls    uint64 // calls about tokens of requests
 	Active   uint64 // answers that a token is active
-	Inactive uint64 // answers that it is not
+	Inactive uint64 // answers that a token is not active
 	Failures uint64 // calls that brought no answer
-	Graced   uint64 // times an old answer was reused because of that
-	Checks   uint64 // calls about a made-up token, to find out whether the server answers
+	Stale    uint64 // times an old answer was reused because of a failure
+	Checks   uint64 // calls about an invented token, to see whether the server answers
 }
 
+// A report is what the source remembers for its Health and Ready. The source's lock
+// guards it.
 type report struct {
-	state    State
-	fault    fault // while failing
-	since    time.Time
-	last     time.Time
-	err      error
-	failures int // in a row, of calls about known tokens
-	doubts   int // the same, about strangers' ones
-	counters Counters
+	status          part.Status
+	fault           fault // while failing
+	last            time.Time
+	err             error
+	failures        int // consecutive, of calls about known tokens
+	unknownFailures int // consecutive, of calls about unknown tokens
+	counters        Counters
 
-	answered time.Time // when there was an answer last
+	answered time.Time // when the server last answered
 	unready  error     // why the source is not ready
 	checking bool
 	checked  time.Time // when the last check began
 }
 
-// Health returns how the source is doing.
-func (s *Source) Health() Health {
-	open := s.lanes[stranger].breaker.State() != gobreaker.StateClosed || s.lanes[known].breaker.State() != gobreaker.StateClosed
-	n := s.cache.good.EstimatedSize() + s.cache.bad.EstimatedSize()
+// Health returns the condition of the source; its Detail is a [Detail]. LastError is
+// about the last call for a request.
+func (s *Source) Health() verify.Health {
+	d := Detail{
+		Open:       s.lanes[unknown].breaker.State() != gobreaker.StateClosed || s.lanes[known].breaker.State() != gobreaker.StateClosed,
+		Remembered: s.cache.good.EstimatedSize() + s.cache.bad.EstimatedSize(),
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &s.report
-	h := Health{
-		Issuer: s.issuer, URL: s.url(), State: r.state, Since: r.since, Open: open,
-		LastAttempt: r.last, LastError: r.err, Remembered: n, Counters: r.counters,
+	d.URL, d.LastAttempt, d.Counters = s.url(), r.last, r.counters
+	closed := s.ctx.Err() != nil
+	h := verify.Health{
+		Part: "introspection", Issuer: s.issuer, State: r.status.State(), Since: r.status.Since(),
+		Ready: r.unready == nil && !closed, LastError: r.err, Detail: d,
 	}
-	switch {
-	case s.life.Err() != nil:
-		h.State = StateClosed
-	case h.State == "":
-		h.State = StateIdle
+	if closed {
+		h.State = verify.StateClosed
 	}
 	return h
 }
@@ -92,36 +81,38 @@ func (s *Source) count(f func(*Counters)) {
 }
 
 const (
-	// A failure that the caller's token could provoke becomes a state only if
-	// it is repeated so often in a row.
-	provoked = 5
-	// checkEvery is how often the source asks its own question at most, and
-	// believeFor how long an answer stands for more to come.
-	checkEvery = time.Second
-	believeFor = time.Minute
+	// minFailures is how many consecutive failures that a token may have
+	// caused make the source failing.
+	minFailures = 5
+	// checkEvery is the shortest time between two checks, and answerValidity
+	// how long an answer shows that the server answers.
+	checkEvery     = time.Second
+	answerValidity = time.Minute
 )
 
 var errUnasked = errors.New("introspect: the authorization server has not been asked yet")
 
-// Ready says why tokens cannot be asked about now, or nil if they can. It does not
-// wait: if it is in doubt it asks the server about a made-up token in the
-// background, at most once a second, and a later call says what came of it.
-// Answers about callers' tokens, whatever they say, show that the server answers.
-// Their failures alone never make a source unready: a token may provoke them.
+// Ready returns why tokens cannot be introspected now, or nil if they can. It does
+// not wait: if in doubt, it asks the server about an invented token in the
+// background, at most once a second, and a later call returns the result. Any answer
+// about a token of a request shows that the server answers. Failures about such
+// tokens never make the source unready by themselves, because a token may cause
+// them.
 func (s *Source) Ready() error {
-	if s.life.Err() != nil {
+	if s.ctx.Err() != nil {
 		return fmt.Errorf("introspect: %w", errClosed)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &s.report
-	if r.unready != nil || r.state == StateFailing || upstream.Since(r.answered, s.now()) > believeFor {
+	if r.unready != nil || r.status.State() == verify.StateFailing || upstream.Since(r.answered, s.now()) > answerValidity {
 		s.check()
 	}
 	return r.unready
 }
 
-// check asks the source's own question, unless that was done lately; mu is held.
+// check asks the server about an invented token, unless that was done within
+// checkEvery. mu must be held.
 func (s *Source) check() {
 	r := &s.report
 	if r.checking || !r.checked.IsZero() && time.Since(r.checked) < checkEvery {
@@ -134,22 +125,73 @@ func (s *Source) check() {
 			r.checking = false
 			s.mu.Unlock()
 		}()
-		_, _ = s.noted(ownToken, self)
+		_, _ = s.recorded(checkToken, ownCheck)
 	}()
 }
 
-// note takes down how a call ended that began at some time, and logs a change of
-// state.
-func (s *Source) note(from asker, began time.Time, active bool, err error) {
+// note records how a call ended, and logs a change of state.
+func (s *Source) note(from origin, began time.Time, active bool, err error) {
+	var logs part.Log
 	s.mu.Lock()
-	r := &s.report
 	now := s.now()
-	before, since := r.state, r.since
+	s.noteCounters(from, now, active, err)
+	r := &s.report
+	before, since := r.status.State(), r.status.Since()
 	fault := faultOf(err)
 	failing := false
 	switch {
-	case from == self:
+	case err == nil:
+		r.failures, r.unknownFailures = 0, 0
+		r.answered, r.unready = now, nil
+	case from == unknown:
+		// Only a check tells whether the token is the cause.
+		if r.unknownFailures++; r.unknownFailures >= minFailures && before != verify.StateFailing {
+			s.check()
+		}
+		failing = before == verify.StateStarting && fault == faultSetup
+	case from == known:
+		r.failures++
+		failing = fault == faultTransport || r.failures >= minFailures || before == verify.StateStarting
+	case r.answered.After(began): // the server has answered a later call
+	case fault == faultServer && before != verify.StateFailing:
+		r.unready = nil // the server answers, but not about invented tokens
+	default:
+		failing = fault != faultServer
+		r.unready = fmt.Errorf("introspect: %w", err)
+	}
+	attrs := []slog.Attr{slog.String("issuer", s.issuer)}
+	if url := s.url(); url != "" {
+		attrs = append(attrs, slog.String("url", url))
+	}
+	switch {
+	case err == nil && r.status.Set(verify.StateReady, now):
+		if before == verify.StateFailing {
+			logs.Add(slog.LevelInfo, "the authorization server answers again", "after", now.Sub(since).Round(time.Millisecond))
+		} else {
+			logs.Add(slog.LevelInfo, "the authorization server answers")
+		}
+	case failing && (r.status.Set(verify.StateFailing, now) || fault == faultSetup && r.fault != faultSetup):
+		r.fault = fault
+		if fault == faultSetup {
+			logs.Add(slog.LevelError, "this client is not set up for introspection; tokens that need it get 503", "error", err)
+		} else {
+			logs.Add(slog.LevelWarn, "the authorization server gives no answer; tokens that need one get 503", "error", err)
+		}
+	}
+	s.mu.Unlock()
+	logs.Write(s.config.Logger, "introspect", attrs...)
+}
+
+// noteCounters counts a call. mu must be held.
+func (s *Source) noteCounters(from origin, now time.Time, active bool, err error) {
+	r := &s.report
+	if from == ownCheck {
 		r.counters.Checks++
+		return
+	}
+	r.counters.Calls++
+	r.last, r.err = now, err
+	switch {
 	case err != nil:
 		r.counters.Failures++
 	case active:
@@ -157,71 +199,13 @@ func (s *Source) note(from asker, began time.Time, active bool, err error) {
 	default:
 		r.counters.Inactive++
 	}
-	if from != self {
-		r.counters.Calls++
-		r.last, r.err = now, err
-	}
-	switch {
-	case err == nil:
-		r.state, r.failures, r.doubts = StateReady, 0, 0
-		r.answered, r.unready = now, nil
-	case from == stranger:
-		// Whether it was the token, the source's own question tells.
-		if r.doubts++; r.doubts >= provoked && r.state != StateFailing {
-			s.check()
-		}
-		failing = r.state == "" && fault == faultSetup
-	case from == known:
-		r.failures++
-		failing = fault == faultBroken || r.failures >= provoked || r.state == ""
-	case r.answered.After(began): // the server has answered a later question
-	case fault == faultAnswer && r.state != StateFailing:
-		r.unready = nil // the server is there, but does not like made-up tokens
-	default:
-		failing = failing || fault != faultAnswer
-		r.unready = fmt.Errorf("introspect: %w", err)
-	}
-	changed := false
-	if failing && (before != StateFailing || fault == faultSetup && r.fault != faultSetup) {
-		r.state, r.fault, changed = StateFailing, fault, true
-	}
-	if r.state != before {
-		r.since, changed = now, true
-	}
-	to := r.state
-	attrs := []slog.Attr{slog.String("issuer", s.issuer)}
-	if url := s.url(); url != "" {
-		attrs = append(attrs, slog.String("url", url))
-	}
-	s.mu.Unlock()
-	switch {
-	case !changed:
-	case to == StateFailing && fault == faultSetup:
-		s.log(slog.LevelError, "this client is not set up for introspection; what needs an answer is refused with 503", append(attrs, slog.Any("error", err)))
-	case to == StateFailing:
-		s.log(slog.LevelWarn, "the authorization server gives no answer; what needs one is refused with 503", append(attrs, slog.Any("error", err)))
-	case before == StateFailing:
-		s.log(slog.LevelInfo, "the authorization server answers again", append(attrs, slog.Duration("after", now.Sub(since).Round(time.Millisecond))))
-	default:
-		s.log(slog.LevelInfo, "the authorization server answers", attrs)
-	}
 }
 
-// log writes a record. A handler that panics loses it, and nothing else.
-func (s *Source) log(level slog.Level, what string, attrs []slog.Attr) {
-	defer func() { _ = recover() }()
-	logger := s.config.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
-	logger.LogAttrs(context.Background(), level, "introspect: "+what, attrs...)
-}
-
-// url returns where the endpoint is, without secrets, if that is known; mu is
-// held.
+// url returns the URL of the endpoint without secrets, or "" if it is not known. mu
+// must be held.
 func (s *Source) url() string {
 	if s.config.URL != "" {
 		return upstream.Redact(s.config.URL)
 	}
-	return upstream.Redact(s.place.url)
+	return upstream.Redact(s.endpoint.url)
 }

@@ -35,7 +35,9 @@ func newIssuer(t testing.TB) *verifytest.Server {
 	return s
 }
 
-func basic() introspect.Auth { return introspect.Basic(verifytest.ClientID, verifytest.ClientSecret) }
+func basic() introspect.ClientAuth {
+	return introspect.Basic(verifytest.ClientID, verifytest.ClientSecret)
+}
 
 // open makes a source that asks an issuer, bound to it.
 func open(t testing.TB, issuer *verifytest.Server, edit func(*introspect.Config)) *introspect.Source {
@@ -74,7 +76,7 @@ func verifier(t testing.TB, issuer *verifytest.Server, always bool, edit func(*i
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { v.Close() })
-	for always && s.Health().Counters.Checks == 0 { // it begins by finding out whether it is answered
+	for always && healthOf(s).Counters.Checks == 0 { // it begins by finding out whether it is answered
 		runtime.Gosched() // no time passes in a bubble
 	}
 	return v, s

@@ -188,7 +188,7 @@ func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 				}
 			})
 			_, err := s.Introspect(t.Context(), query(issuer.OpaqueToken(nil)))
-			h := s.Health()
+			h := healthOf(s)
 			if said := fmt.Sprintf("%v %+v\n%s", err, h, log.String()); strings.Contains(said, secret) || h.URL != endpoint+"?apikey=xxxxx" || (err != nil) != (tc.fault != nil) {
 				t.Error(said)
 			}

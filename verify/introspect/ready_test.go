@@ -74,7 +74,7 @@ func stays(t *testing.T, v *verify.Verifier, ready bool) {
 // Where every token needs an answer, a service that gets none is not ready, says
 // why in its log before anybody has sent it a token, and recovers by itself.
 func TestAlwaysIsReadyOnceAnswersCome(t *testing.T) {
-	secret := func(auth introspect.Auth) func(*verifytest.Server, *introspect.Config) {
+	secret := func(auth introspect.ClientAuth) func(*verifytest.Server, *introspect.Config) {
 		return func(_ *verifytest.Server, c *introspect.Config) { c.Auth = auth }
 	}
 	metadata := func(m map[string]any) func(*verifytest.Server, *introspect.Config) {
@@ -217,7 +217,7 @@ func TestReadinessCostsLittle(t *testing.T) {
 		if n := ask(10 * time.Second); n < 9 || n > 11 {
 			t.Errorf("%d calls in ten seconds", n)
 		}
-		if c := s.Health().Counters; c.Checks < 14 || c.Calls != 1 {
+		if c := healthOf(s).Counters; c.Checks < 14 || c.Calls != 1 {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -341,7 +341,7 @@ func TestLogNamesWhatFailed(t *testing.T) {
 					t.Errorf("no %q in\n%s", want, text)
 				}
 			}
-			if log.lines() != 1 || strings.Contains(text, secret) || strings.Contains(fmt.Sprintf("%+v", s.Health()), secret) {
+			if log.lines() != 1 || strings.Contains(text, secret) || strings.Contains(fmt.Sprintf("%+v", healthOf(s)), secret) {
 				t.Errorf("%d lines:\n%s", log.lines(), text)
 			}
 		})
@@ -354,7 +354,7 @@ func TestSignedAnswersNeedAnAudience(t *testing.T) {
 	bearer := introspect.Bearer(func(context.Context) (string, error) { return "x", nil })
 	for _, tc := range []struct {
 		name     string
-		auth     introspect.Auth
+		auth     introspect.ClientAuth
 		signed   bool
 		audience []string
 		fault    bool
@@ -387,7 +387,7 @@ func TestLateCheckDoesNotCount(t *testing.T) {
 		time.Sleep(time.Second)
 		accept(t, v, issuer.Token(nil))
 		for range 10 {
-			if !v.Ready() || s.Health().State != introspect.StateReady {
+			if !v.Ready() || healthOf(s).State != verify.StateReady {
 				t.Fatal(v.NotReady())
 			}
 			time.Sleep(time.Second)

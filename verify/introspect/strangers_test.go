@@ -118,7 +118,7 @@ func TestFloodOfStrangers(t *testing.T) {
 					t.Error("an answer")
 				}
 				if !errors.Is(err, context.DeadlineExceeded) {
-					if d := time.Since(start); d > 250*time.Millisecond || !strings.Contains(err.Error(), "too many questions") {
+					if d := time.Since(start); d > 250*time.Millisecond || !strings.Contains(err.Error(), "too many calls") {
 						t.Errorf("after %v: %v", d, err)
 					}
 					quick.Add(1)
@@ -292,7 +292,7 @@ func TestStrangersAloneOpenNothing(t *testing.T) {
 		for i := range 20 {
 			fail(t, s, query(fmt.Sprint("evil ", i)))
 			synctest.Wait()
-			if s.Health().Open {
+			if healthOf(s).Open {
 				t.Fatalf("open after %d calls", i+1)
 			}
 		}
@@ -333,7 +333,7 @@ func TestBreakerCloses(t *testing.T) {
 				for range 5 {
 					fail(t, s, evil)
 				}
-				if !s.Health().Open {
+				if !healthOf(s).Open {
 					t.Fatal("not open")
 				}
 				issuer.Up()
