@@ -207,7 +207,7 @@ func TestSilentConnection(t *testing.T) {
 	}
 }
 
-// A header beyond the bound is not taken, whoever made the transport.
+// A header that is too long is refused with any transport.
 func TestLongHeader(t *testing.T) {
 	for _, major := range []int{1, 2} {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,7 +5,7 @@ import (
 	"github.com/bearerkit/bearerkit/verify/introspect"
 )
 
-// A health has all that a source says of itself.
+// A health has the health of a source and its detail.
 type health struct {
 	verify.Health
 	introspect.Detail

@@ -14,7 +14,7 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// sleeping makes a source on a machine, and awaits its first key set.
+// sleeping makes a source on a machine that can sleep, and waits for its first key set.
 func sleeping(t *testing.T, f *fakeIssuer, c jwks.Config) (*jwks.Source, *nettest.Machine) {
 	t.Helper()
 	m := nettest.NewMachine(t)
@@ -31,8 +31,8 @@ func sleeping(t *testing.T, f *fakeIssuer, c jwks.Config) (*jwks.Source, *nettes
 	return s, m
 }
 
-// A machine sleeps for three days. MaxStale counts them, and the key set is
-// fetched with the first request after it.
+// A machine sleeps for three days, which count for MaxStale. The first request after
+// that causes a fetch.
 func TestMachineSleeps(t *testing.T) {
 	hourly := func(kid string) http.HandlerFunc {
 		return serving(document(newKey(kid)), "Cache-Control", "max-age=3600")
@@ -69,7 +69,7 @@ func TestMachineSleeps(t *testing.T) {
 				t.Errorf("%d fetches without a reason", n)
 			}
 			m.Sleep(2 * time.Hour)
-			wantKeys(t, s, "a") // nobody waits
+			wantKeys(t, s, "a") // without waiting
 			synctest.Wait()
 			wantKeys(t, s, "b")
 			if n := len(f.requests()); n != 1 {
@@ -98,8 +98,8 @@ func TestMachineSleeps(t *testing.T) {
 	})
 }
 
-// A wall clock that is set back makes nothing younger than the monotonic clock
-// says, and stops no refresh.
+// A wall clock that is set back makes nothing younger than it is by the monotonic clock,
+// and delays no refresh.
 func TestClockSetBack(t *testing.T) {
 	for name, down := range map[string]bool{"issuer up": false, "issuer down": true} {
 		t.Run(name, func(t *testing.T) {
@@ -125,8 +125,8 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// After a while in which the process did not run, some requests wait to see how
-// the issuer is now; the others hear at once that there is no key set.
+// After a time in which the process did not run, some requests wait to see whether the
+// issuer is back. The others get an error at once.
 func TestFewAwaitAnOverdueTry(t *testing.T) {
 	const few = 64
 	synctest.Test(t, func(t *testing.T) {

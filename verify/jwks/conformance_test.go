@@ -14,8 +14,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// The issuer is asked with GET (RFC 8414 section 3.1) and told nothing: no
-// credentials, and no cookie though it sets one (RFC 8725 section 3.10).
+// Requests to the issuer are GETs (RFC 8414 section 3.1) without credentials, and
+// without the cookie that it sets (RFC 8725 section 3.10).
 func TestRequestsToTheIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answer := routes(openIDURL, metadata(keysURL), keysURL, serving(document(newKey("a")), "Cache-Control", "max-age=10"))
@@ -42,8 +42,7 @@ func TestRequestsToTheIssuer(t *testing.T) {
 	})
 }
 
-// Keys come from whom the certificate names, and from nobody else (RFC 8414
-// section 6.1).
+// The issuer's certificate must be valid for its host (RFC 8414 section 6.1).
 func TestCertificateOfTheIssuer(t *testing.T) {
 	server := httptest.NewUnstartedServer(serving(document(newKey("a"))))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail
@@ -58,7 +57,7 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 		why    string // a part of the error; empty: good
 	}{
 		"trusted":              {trusting, server.URL, ""},
-		"by nobody we know":    {nil, server.URL, "certificate"},
+		"by an unknown CA":     {nil, server.URL, "certificate"},
 		"for another name":     {trusting, elsewhere, "certificate"},
 		"unknown, other name":  {nil, elsewhere, "certificate"},
 		"trusted, once more":   {trusting, server.URL + "/", ""},
@@ -78,8 +77,8 @@ func TestCertificateOfTheIssuer(t *testing.T) {
 	}
 }
 
-// What is not understood is passed over, the order is of no matter, and what a
-// key is for must be said without a contradiction (RFC 7517 sections 4 and 5).
+// Unknown members are ignored, the order does not matter, and the members about the
+// use of a key must not contradict each other (RFC 7517 sections 4 and 5).
 func TestMembersOfSetAndKey(t *testing.T) {
 	a, b := newKey("a"), newKey("b")
 	set := func(members string) string { return `{` + members + `}` }
@@ -112,8 +111,8 @@ func TestMembersOfSetAndKey(t *testing.T) {
 	}
 }
 
-// An issuer that is asked for metadata is an https URL without a query, a
-// fragment or user information (RFC 8414 section 2); http is for one machine.
+// An issuer with metadata is an https URL without query, fragment and user information
+// (RFC 8414 section 2), or an http URL of this machine.
 func TestIssuerIdentifier(t *testing.T) {
 	for issuer, want := range map[string]string{ // a part of the fault; empty: good
 		"https://issuer.example":        "",

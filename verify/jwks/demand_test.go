@@ -11,9 +11,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// An issuer, or a cache before it, has an ETag that never changes. A request
-// that demands a key gets the set past it; by itself the source reads the whole
-// set once an hour.
+// An issuer, or a cache in front of it, has an ETag that never changes. A request that
+// demands a key gets the whole set, and so does a planned fetch once an hour.
 func TestETagThatNeverChanges(t *testing.T) {
 	for _, maxAge := range []string{"max-age=10", "max-age=300", "max-age=3600"} {
 		t.Run(maxAge, func(t *testing.T) {
@@ -46,7 +45,7 @@ func TestETagThatNeverChanges(t *testing.T) {
 				wantKeys(t, s, "c")
 				for _, r := range f.requests() {
 					if r.cacheControl != "" {
-						t.Errorf("nobody demanded %+v", r)
+						t.Errorf("no request demanded %+v", r)
 					}
 				}
 			})
@@ -54,8 +53,7 @@ func TestETagThatNeverChanges(t *testing.T) {
 	}
 }
 
-// An ETag is the one of the URL that it came from: a key set that has moved is
-// read anew.
+// An ETag belongs to its URL: a key set that has moved is read without it.
 func TestETagOfAMovedKeySet(t *testing.T) {
 	const elsewhere = "https://elsewhere.example/keys"
 	synctest.Test(t, func(t *testing.T) {
@@ -86,7 +84,7 @@ func TestETagOfAMovedKeySet(t *testing.T) {
 	})
 }
 
-// MaxStale to the nanosecond: what is that old is too old.
+// A set is too old when its age is MaxStale, to the nanosecond.
 func TestEdgesOfMaxStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
@@ -108,8 +106,8 @@ func TestEdgesOfMaxStale(t *testing.T) {
 	})
 }
 
-// The last fetch of the budget is for keys that are new: tokens of withdrawn
-// ones may have the first alone.
+// The last fetch of the budget is for unknown keys: tokens of withdrawn keys can only
+// cause the first.
 func TestLastFetchIsForNewKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
@@ -130,8 +128,8 @@ func TestLastFetchIsForNewKeys(t *testing.T) {
 	})
 }
 
-// That the budget is spent, so that tokens of a new key may be refused, is one
-// line in the log for each time of trouble, and in Health with its end.
+// When the budget is spent, so that tokens of a new key may be refused, the log has one
+// line until the budget is full again, and Health says until when.
 func TestSpentBudgetIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logs logBuffer
@@ -149,7 +147,7 @@ func TestSpentBudgetIsTold(t *testing.T) {
 				t.Errorf("%d warnings, want %d:\n%s", n, want, &logs)
 			}
 		}
-		// Tokens of withdrawn keys alone are no trouble.
+		// Tokens of withdrawn keys alone do not spend the budget.
 		for range 5 {
 			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing, Withdrawn: true})
 		}

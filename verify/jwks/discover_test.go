@@ -27,7 +27,7 @@ func TestWellKnown(t *testing.T) {
 	}
 }
 
-// Attacks 118 and 119, and what is fine.
+// Metadata that is refused, and metadata that is accepted.
 func TestMetadata(t *testing.T) {
 	const https, loopback = "https://issuer.example", "http://127.0.0.1:8080"
 	doc := func(issuer, uri string) string { return fmt.Sprintf(`{"issuer":%q,"jwks_uri":%q}`, issuer, uri) }
@@ -119,7 +119,7 @@ func discovering(t *testing.T, h http.HandlerFunc, logs *logBuffer) (*jwks.Sourc
 	return open(t, c), f
 }
 
-// Whichever document is good and has a jwks_uri wins.
+// The first valid document with a jwks_uri is used.
 func TestDiscovery(t *testing.T) {
 	set := serving(document(newKey("a")))
 	for name, tc := range map[string]struct {
@@ -134,7 +134,7 @@ func TestDiscovery(t *testing.T) {
 		"OpenID with bad jwks_uri":   {routes(oauthURL, metadata(keysURL), openIDURL, metadata("http://issuer.example/"), keysURL, set), true},
 		"OpenID hangs":               {routes(oauthURL, metadata(keysURL), openIDURL, http.HandlerFunc(hanging), keysURL, set), true},
 		"OpenID 500":                 {routes(oauthURL, metadata(keysURL), openIDURL, status(500), keysURL, set), true},
-		"content type of no matter":  {routes(openIDURL, metadata(keysURL), keysURL, serving(document(newKey("a")), "Content-Type", "text/html")), true},
+		"any content type":           {routes(openIDURL, metadata(keysURL), keysURL, serving(document(newKey("a")), "Content-Type", "text/html")), true},
 		"none":                       {routes(keysURL, set), false},
 		"both without jwks_uri":      {routes(openIDURL, serving(`{"issuer":"`+issuerURL+`"}`), oauthURL, serving(`{"issuer":"`+issuerURL+`"}`)), false},
 		"key set redirects to other": {routes(openIDURL, metadata(keysURL), keysURL, status(302, "Location", "https://evil.example/"), "https://evil.example/", set), false},
@@ -153,8 +153,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// A slow issuer, whose three documents together take longer than one fetch may,
-// is found all the same.
+// The key set is found although the issuer's three documents together take longer than
+// one call may.
 func TestSlowDiscovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := routes(oauthURL, metadata(keysURL), keysURL, serving(document(newKey("a"))))
@@ -165,8 +165,8 @@ func TestSlowDiscovery(t *testing.T) {
 	})
 }
 
-// The key set moves: noticed when the old place fails, when a token names a key
-// that the old place does not have, and by the way.
+// A key set that moves is found when the old URL fails, when a token names a key that
+// the old URL does not have, and when the metadata is read again anyway.
 func TestMovedKeySet(t *testing.T) {
 	const elsewhere = "https://elsewhere.example/keys"
 	oldKey, newOne := newKey("a"), newKey("b")
@@ -206,8 +206,8 @@ func TestMovedKeySet(t *testing.T) {
 	}
 }
 
-// Metadata that turns bad later is refused and reported; the key set is read
-// where it was, so that keys stay fresh.
+// Metadata that becomes invalid is refused and reported, and the key set is read from
+// the last known URL.
 func TestMetadataTurnsBad(t *testing.T) {
 	for name, bad := range map[string]http.HandlerFunc{
 		"another issuer":   serving(`{"issuer":"https://evil.example","jwks_uri":"https://evil.example/"}`),
@@ -262,8 +262,8 @@ func TestFloodAndMetadata(t *testing.T) {
 	})
 }
 
-// Metadata that cannot be had is asked for when the plan says so, however many
-// tokens come.
+// Metadata that cannot be read is requested when the plan says so, however many tokens
+// arrive.
 func TestMissingMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, f := discovering(t, routes(), nil)

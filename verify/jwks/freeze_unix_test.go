@@ -24,8 +24,8 @@ import (
 
 func init() { beChild = child }
 
-// child serves requests that come by its standard input: "N kid" is N requests
-// at once that need a key. It says how many got it.
+// child serves requests from its standard input: "N kid" is N concurrent requests that
+// need a key. It prints how many got it.
 func child() {
 	s := jwks.New(jwks.Config{URL: os.Getenv(childURL), Timeout: 500 * time.Millisecond, MaxStale: 2 * time.Second, Logger: quiet()})
 	if err := s.Bind("http://127.0.0.1"); err != nil {
@@ -110,8 +110,8 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-// A process gets no processor time between requests (Lambda, Cloud Run): the
-// requests that find its keys overdue wait for them, whatever came before.
+// A process gets no processor time between requests (Lambda, Cloud Run). Requests for
+// which a fetch is overdue wait for it, even if earlier fetches failed.
 func TestFrozenProcess(t *testing.T) {
 	t.Parallel()
 	good := serving(document(newKey("a")), "Cache-Control", "max-age=1")

@@ -204,7 +204,7 @@ func slowKey(v any) (k verify.Key, ok, sure bool) {
 	return k, true, sure
 }
 
-// doubtful are the reasons that slowKey cannot judge.
+// doubtful are the reasons that slowKey cannot check.
 var doubtful = regexp.MustCompile("ROCA|x5c")
 
 // slowPublic writes a key that was accepted in the way of slowKey.
@@ -587,7 +587,7 @@ func FuzzCacheHeaders(f *testing.F) {
 			if limit == 0 {
 				limit = 5 * time.Minute
 			}
-			// A shorter one beside it that is no number counts as none.
+			// A value that is not a number counts as 0.
 			if strings.Count(lower, "max-age") == 1 && d > max(limit, time.Second) {
 				t.Errorf("lifetime %v of %q", d, h)
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// What a stranger writes reaches Health, and from there a terminal, without
-// what would move its cursor or turn its text around.
+// Untrusted text in Health, which may be printed to a terminal, has no control
+// characters and none that change the direction of text.
 func TestControlCharactersOfStrangers(t *testing.T) {
 	for name, c := range map[string]struct{ header, want string }{
 		"C0":               {"a\x1b[2J", "a?[2J"},

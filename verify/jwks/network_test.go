@@ -40,8 +40,8 @@ func TestSilentConnection(t *testing.T) {
 	}
 	set.Store(document(newKey("b")))
 	proxy.Silence()
-	// The token of a new key comes. Its caller tries again as long as it hears
-	// that nobody knows.
+	// A token signed with a new key arrives. Its client tries again as long as
+	// the result is unavailable.
 	began := time.Now()
 	for {
 		set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")})

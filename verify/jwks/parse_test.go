@@ -39,7 +39,7 @@ func edJWK(kid string) jwk {
 	return jwk{"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": b64(testEd25519.Public().(ed25519.PublicKey))}
 }
 
-// certificate makes an expired self-signed certificate: what counts is the key.
+// certificate makes an expired self-signed certificate, since only its key counts.
 func certificate(key crypto.Signer) string {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Unix(1, 0)}
 	return base64.StdEncoding.EncodeToString(must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)))
@@ -63,8 +63,7 @@ func numberOf(bits int) string {
 	return b64(n.SetBit(n, 0, 1).Bytes())
 }
 
-// One bad key of each kind among good ones is skipped and named; the others
-// serve (attacks 103 to 114).
+// One bad key of each kind among good ones is skipped and named; the others are used.
 func TestBadKeyIsSkipped(t *testing.T) {
 	ec := newKey("bad")
 	p256 := elliptic.P256().Params()
@@ -182,7 +181,7 @@ func roca() *big.Int {
 	return n.Add(n, k.Add(k, big.NewInt(1)).Mul(k, m))
 }
 
-// What issuers publish in practice is taken.
+// Key sets as issuers publish them are accepted.
 func TestGoodKeys(t *testing.T) {
 	for name, good := range map[string]jwk{
 		"RSA":                    rsaJWK("k"),
@@ -226,7 +225,7 @@ func TestGoodKeys(t *testing.T) {
 	}
 }
 
-// What is no key set (attack 121).
+// Documents that are not key sets.
 var noKeySets = func() map[string]string {
 	good := document(newKey("evil"))
 	many := make([]jwk, 0, 1001)

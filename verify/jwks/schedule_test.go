@@ -60,7 +60,7 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 	}
 }
 
-// A hundred replicas that started at once do not come back at once.
+// A hundred replicas that start at the same time do not refresh at the same time.
 func TestReplicasSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=1000")}
@@ -84,8 +84,8 @@ func TestReplicasSpread(t *testing.T) {
 	})
 }
 
-// A slow issuer's set is fetched in time all the same: a withdrawn key dies
-// within the lifetime.
+// The set of a slow issuer is fetched in time, so that a withdrawn key is not accepted
+// for longer than the lifetime.
 func TestWithdrawnKeyDiesInTime(t *testing.T) {
 	for _, delay := range []time.Duration{0, 100 * time.Millisecond, 3 * time.Second} {
 		for _, maxAge := range []int{1, 10, 300} {
@@ -148,7 +148,7 @@ func TestETag(t *testing.T) {
 		time.Sleep(time.Minute)
 		wantKeys(t, s, "b")
 
-		// Tags that could not be sent back are not.
+		// ETags that cannot be sent back are not sent.
 		f.set(serving(document(newKey("c")), "ETag", "\"\u00e9\x01\"", "Cache-Control", "max-age=1"))
 		time.Sleep(2 * time.Minute)
 		f.requests()
@@ -160,7 +160,7 @@ func TestETag(t *testing.T) {
 		}
 		wantKeys(t, s, "c")
 
-		// A 304 that nobody asked for is no key set.
+		// A 304 to an unconditional request is not a key set.
 		f.set(status(304))
 		time.Sleep(10 * time.Second)
 		if h := healthOf(s); h.State != verify.StateFailing || !h.Ready {
@@ -169,8 +169,8 @@ func TestETag(t *testing.T) {
 	})
 }
 
-// Failing: the last good set serves, retries slow down from under a second to a
-// minute, and recovery is noticed.
+// While the issuer fails the last good set is used, retries slow down from under a
+// second to a minute, and recovery is noticed.
 func TestBackoffWithKeysInHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logs logBuffer
@@ -234,8 +234,8 @@ func TestFirstRetryIsSoon(t *testing.T) {
 	})
 }
 
-// Down at start: the source retries by itself at most a second apart, requests
-// are answered at once, and it is ready within a second of the issuer.
+// If the issuer is down at the start, the source retries at most a second apart,
+// requests are answered at once, and it is ready within a second of the issuer.
 func TestDownAtStart(t *testing.T) {
 	for name, down := range map[string]http.HandlerFunc{
 		"500":             status(500),
@@ -287,7 +287,7 @@ func TestDownAtStart(t *testing.T) {
 	}
 }
 
-// Those who need the first fetch wait for it, however they fare themselves.
+// Requests that need the first fetch wait for it, even if others give up.
 func TestFirstFetchIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: slowly(2*time.Second, serving(document(newKey("a"))))}
@@ -314,8 +314,8 @@ func TestFirstFetchIsAwaited(t *testing.T) {
 	})
 }
 
-// An issuer that hangs costs a request the fetch timeout at most, and none of
-// it once that is known.
+// An issuer that hangs delays the first requests by at most the timeout, and later ones
+// not at all.
 func TestHangingIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: hanging}
@@ -333,8 +333,7 @@ func TestHangingIssuer(t *testing.T) {
 	})
 }
 
-// MaxStale: beyond it there is no set, with the error that says so, and the
-// retries hurry.
+// After MaxStale there is an error in place of a set, and retries are faster.
 func TestMaxStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logs logBuffer
@@ -369,7 +368,7 @@ func TestMaxStale(t *testing.T) {
 	})
 }
 
-// A lifetime longer than MaxStale does not let the set die between refreshes.
+// A lifetime longer than MaxStale does not make the set too old between refreshes.
 func TestMaxStaleShorterThanLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
@@ -405,7 +404,7 @@ func TestRetryAfter(t *testing.T) {
 				f.set(serving(document(newKey("b"))))
 				f.requests()
 				for len(f.requests()) == 0 {
-					// Requests that ask do not make it come sooner.
+					// Demands do not make the attempt come sooner.
 					_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")})
 					time.Sleep(100 * time.Millisecond)
 				}
@@ -417,7 +416,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// The budget: two at once, one more every ten seconds, whatever is asked.
+// The budget is two fetches at once and one more every ten seconds.
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: slowly(50*time.Millisecond, serving(document(newKey("a")), "Cache-Control", "max-age=3600"))}
@@ -429,7 +428,7 @@ func TestBudget(t *testing.T) {
 				start := time.Now()
 				set, err := s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
 				if err != nil || set == nil {
-					t.Fatalf("not answered with the set at hand: %v", err)
+					t.Fatalf("not answered with the current set: %v", err)
 				}
 				if time.Since(start) > 0 {
 					slow++
@@ -482,8 +481,8 @@ func TestRotationInAFlood(t *testing.T) {
 	})
 }
 
-// Those who still hold tokens of a withdrawn key ask when nobody else has, and
-// leave the last fetch of the budget to tokens of new keys.
+// Tokens of a withdrawn key cause a fetch only if the budget is full, and leave the last
+// fetch to tokens of new keys.
 func TestWithdrawnKeysLeaveSomeBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
@@ -504,8 +503,8 @@ func TestWithdrawnKeysLeaveSomeBudget(t *testing.T) {
 	})
 }
 
-// A rotation right after the start, and one right after that, are noticed by
-// the first request that needs them.
+// A rotation right after the start, and another one right after that, are noticed by
+// the first request that needs the key.
 func TestTwoRotationsInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: slowly(50*time.Millisecond, serving(document(newKey("a"))))}
@@ -521,8 +520,7 @@ func TestTwoRotationsInARow(t *testing.T) {
 	})
 }
 
-// The same kid with other material: the condition is the caller's, the set is
-// new.
+// The same kid with another key: the demand is satisfied by the new set only.
 func TestReplacedUnderTheSameKid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: serving(document(newKey("a")))}
@@ -537,8 +535,8 @@ func TestReplacedUnderTheSameKid(t *testing.T) {
 	})
 }
 
-// Many requests in need of one fetch cause one; those that came while one was
-// under way that began too early, one more.
+// Many requests that need a fetch cause one. Those that arrive while a fetch is under
+// way, which may have begun too early, cause one more.
 func TestCoalescing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newKey("a"), newKey("b")
@@ -596,8 +594,8 @@ func TestFetchOutlivesRequests(t *testing.T) {
 	})
 }
 
-// A failed fetch is refunded; within the backoff none starts; and while
-// requests ask, the issuer's return is noticed within two seconds.
+// A failed fetch is refunded, no fetch starts within the backoff, and while requests
+// demand keys, a recovery of the issuer is noticed within two seconds.
 func TestFailureWhileRequestsAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
@@ -622,14 +620,14 @@ func TestFailureWhileRequestsAsk(t *testing.T) {
 			}
 		}
 		f.set(serving(document(newKey("b")), "Cache-Control", "max-age=3600"))
-		// Somebody has to keep asking: the last try may have failed after the
-		// last request.
+		// Keep demanding: the last attempt may have failed after the last
+		// request.
 		for end := time.Now().Add(2100 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: has("b")})
 		}
 		wantKeys(t, s, "b")
 		f.requests()
-		// The budget is whole again.
+		// The budget is full again.
 		for range 10 {
 			_, _ = s.Refresh(t.Context(), verify.Demand{Satisfied: nothing})
 		}
@@ -639,7 +637,7 @@ func TestFailureWhileRequestsAsk(t *testing.T) {
 	})
 }
 
-// A fetch that a request asked for and that failed does not count.
+// A demanded fetch that failed does not count.
 func TestRefund(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good := serving(document(newKey("a")), "Cache-Control", "max-age=3600")
@@ -666,8 +664,8 @@ func TestRefund(t *testing.T) {
 	})
 }
 
-// Hours of life with faults: never two fetches at once, never none for longer
-// than the clamp, and always the last good set.
+// Hours with random faults: never two fetches at once, never none for longer than the
+// longest lifetime, and always the last good set.
 func TestHoursOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		doc := document(newKey("a"))

@@ -13,8 +13,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// negativeSerial makes a certificate that Go refuses to parse, as some issuers
-// have it.
+// negativeSerial makes a certificate that Go refuses to parse. Some issuers have such
+// certificates.
 func negativeSerial(certificate string) string {
 	der := must(base64.StdEncoding.DecodeString(certificate))
 	version3 := []byte{0xa0, 3, 2, 1, 2}
@@ -25,8 +25,8 @@ func negativeSerial(certificate string) string {
 	return base64.StdEncoding.EncodeToString(bad)
 }
 
-// A certificate that cannot be read costs no key: the key's own members say all
-// that counts. It is noted. One that can be read, in whatever form, agrees.
+// A key whose certificate cannot be read is used, and noted. A certificate that can be
+// read, in any encoding, must be for the key.
 func TestCertificatesInOddForms(t *testing.T) {
 	good, other := certificate(testRSA), certificate(testEd25519)
 	for name, tc := range map[string]struct {
@@ -82,8 +82,8 @@ type nullValue struct{}
 
 func (nullValue) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
 
-// Keys that are for something else than signatures (Keycloak publishes one in
-// every realm) are not told of as if they were broken.
+// Keys that are not for signatures (Keycloak publishes one in every realm) are not
+// reported as a fault.
 func TestKeysForOtherUses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		key   jwk
@@ -133,8 +133,8 @@ func TestKeysForOtherUses(t *testing.T) {
 	}
 }
 
-// The log says what has changed: also another key under the old ID, and keys
-// without one.
+// The log says what has changed, including another key under the same ID and keys
+// without an ID.
 func TestLogOfChanges(t *testing.T) {
 	a, b, nameless := newKey("a"), newKey("b"), with(newKey(""), "kid", nil)
 	for name, tc := range map[string]struct {
@@ -166,8 +166,8 @@ func TestLogOfChanges(t *testing.T) {
 	}
 }
 
-// An issuer that is configured with a slash too many, or one too few, is told
-// with both names, and nothing a stranger wrote goes into the log as it stands.
+// If the configured issuer differs from the one in the metadata, in a slash say, the
+// log names both. Untrusted text is made printable first.
 func TestLogOfAnotherIssuer(t *testing.T) {
 	for named, want := range map[string]string{
 		issuerURL + "/":                       `names \"` + issuerURL + `/\", but \"` + issuerURL + `\" is configured (they differ in the trailing slash)`,

@@ -46,7 +46,7 @@ func snapshotIDs(t *testing.T, path string) (ids []string) {
 	return ids
 }
 
-// A snapshot that could not be written is tried again with each good answer.
+// A snapshot that could not be written is tried again after each good answer.
 func TestSnapshotIsRetried(t *testing.T) {
 	dir := privateDir(t)
 	file := filepath.Join(dir, "keys.json")
@@ -83,8 +83,8 @@ func TestSnapshotIsRetried(t *testing.T) {
 	})
 }
 
-// Where a changed set cannot be written, the old one does not stay: it may have
-// a key that has been withdrawn. One that the issuer has confirmed stays.
+// If a changed set cannot be written, the old file is removed, because it may have a
+// withdrawn key. If the set has not changed, the file stays.
 func TestSnapshotOfWithdrawnKeyIsRemoved(t *testing.T) {
 	for name, c := range map[string]struct {
 		keys func(a jwk) []jwk
@@ -96,7 +96,7 @@ func TestSnapshotOfWithdrawnKeyIsRemoved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := privateDir(t)
 			short := filepath.Join(dir, "keys.json")
-			// A name that leaves no room for the one that is written first.
+			// A name that leaves no room for the suffix of the temporary file.
 			long := filepath.Join(dir, strings.Repeat("k", 250))
 			synctest.Test(t, func(t *testing.T) {
 				a := newKey("a")
@@ -123,8 +123,8 @@ func TestSnapshotOfWithdrawnKeyIsRemoved(t *testing.T) {
 	}
 }
 
-// stuckHandler hangs with the first record about the snapshot. So may a disk,
-// and both keep the goroutine that saves from going on.
+// stuckHandler hangs on the first record about the snapshot. That stops the goroutine
+// that saves, as a disk that hangs would.
 type stuckHandler struct {
 	slog.Handler
 	hung *atomic.Bool
@@ -138,8 +138,8 @@ func (h stuckHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// Saving holds up neither the next fetch nor Close, and when it goes on, the
-// newest set is what is written.
+// Saving that hangs delays neither the next fetch nor Close. When it continues, the
+// newest set is written.
 func TestSavingThatHangs(t *testing.T) {
 	dir := privateDir(t)
 	file := filepath.Join(dir, "keys.json")
@@ -187,7 +187,7 @@ func TestSavingThatHangs(t *testing.T) {
 	})
 }
 
-// What crashes have left of earlier saves goes, and nothing else.
+// Temporary files of interrupted saves are removed, and no other files.
 func TestLeftoversOfSnapshots(t *testing.T) {
 	dir := privateDir(t)
 	old := time.Now().Add(-2 * time.Hour)

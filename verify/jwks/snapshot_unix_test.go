@@ -15,8 +15,7 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// A snapshot that another user could have written says nothing about whose
-// tokens are good: it is refused, and Health says why.
+// A snapshot that another user could have written is refused, and Health says why.
 func TestSnapshotOfOthers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(dir, file string) error

@@ -28,7 +28,7 @@ func TestMaxStaleFaults(t *testing.T) {
 	}
 }
 
-// bindingHandler binds its source once more while a record is being made.
+// bindingHandler binds its source again while a record is written.
 type bindingHandler struct {
 	slog.Handler
 	bind func()
@@ -39,8 +39,8 @@ func (h bindingHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return h.Handler.Enabled(ctx, level)
 }
 
-// Another verifier may be bound to a source that runs: with the race detector
-// this fails if Bind then writes what the refresher reads.
+// A source that runs can be bound by another verifier. The race detector would report a
+// Bind that writes what the refresher reads.
 func TestBindWhileRunning(t *testing.T) {
 	var logs logBuffer
 	var wg sync.WaitGroup
@@ -93,8 +93,8 @@ func TestPlainHTTP(t *testing.T) {
 	}
 }
 
-// The values of a URL's query (an API key, say) reach no log, error or Health,
-// nor do user name and password of a URL that is refused for having them.
+// The values of a URL's query, such as an API key, are not in logs, errors and Health,
+// and neither are user name and password of a URL that is refused because of them.
 func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 	const secret = "S3CR3T"
 	for name, h := range map[string]http.HandlerFunc{
@@ -133,7 +133,7 @@ func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 	}
 }
 
-// What one verifier undoes does not undo what another has done.
+// Unbind undoes one Bind, and not those of other verifiers.
 func TestUnbind(t *testing.T) {
 	for name, s := range map[string]interface {
 		verify.KeySource

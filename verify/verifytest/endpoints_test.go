@@ -225,7 +225,7 @@ func TestRevocation(t *testing.T) {
 		a, b, kept := s.Token(nil), s.OpaqueToken(nil), s.Token(nil)
 		s.Revoke(a)
 		s.Revoke("unknown")
-		for range 2 { // the second time it is unknown, which is no error
+		for range 2 { // the second time it is unknown, which is not an error
 			res := post(t, s, verifytest.Revocation, form("token", b, "client_id", verifytest.ClientID, "client_secret", verifytest.ClientSecret))
 			if res.status != 200 {
 				t.Errorf("revocation: %d %s", res.status, res.body)

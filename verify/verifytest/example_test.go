@@ -80,15 +80,15 @@ func ExampleServer_Fail() {
 	issuer.Fail(verifytest.JWKS, verifytest.Status(http.StatusInternalServerError))
 	issuer.Rotate()
 	_, err = verifier.Verify(ctx, before)
-	fmt.Println("issuer ill:", err)
-	_, err = verifier.Verify(ctx, issuer.Token(nil)) // nobody can say whether it is good
-	fmt.Println("issuer ill, new key: unavailable:", errors.Is(err, verify.ErrUnavailable))
+	fmt.Println("issuer down:", err)
+	_, err = verifier.Verify(ctx, issuer.Token(nil)) // signed with the new key
+	fmt.Println("issuer down, new key: unavailable:", errors.Is(err, verify.ErrUnavailable))
 
 	// Output:
 	// at first: <nil>
 	// rotated: <nil>
-	// issuer ill: <nil>
-	// issuer ill, new key: unavailable: true
+	// issuer down: <nil>
+	// issuer down, new key: unavailable: true
 }
 
 // A token that no honest issuer makes.

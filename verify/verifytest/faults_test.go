@@ -331,7 +331,7 @@ func TestHandlerBehindTLS(t *testing.T) {
 	}()
 	<-came
 	s.Down()
-	<-left // although nobody has closed the connection
+	<-left // although the connection is open
 	if <-cut == nil {
 		t.Error("a request in flight was answered")
 	}
@@ -359,7 +359,7 @@ func TestCloseEndsTheClientsConnections(t *testing.T) {
 	<-closed
 }
 
-// Everything at once; the race detector is the judge.
+// Everything at the same time, for the race detector.
 func TestConcurrentUse(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *verifytest.Server) {
 		var wg sync.WaitGroup

@@ -92,7 +92,7 @@ var shapes = []shape{
 		name: "AD FS", issuer: "http://adfs.example.com/adfs/services/trust", typ: "JWT",
 		claims: verifytest.Claims{"aud": "microsoft:identityserver:" + api, "appid": app, "apptype": "Confidential", "authmethod": "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport", "auth_time": "2020-03-14T18:52:01.180Z", "ver": "1.0", "scp": "openid orders", "sub": "jR3+", "upn": "jane@example.com"},
 		with:   verify.Issuer{Audience: []string{"microsoft:identityserver:" + api}, SubjectClaim: "upn", ClientIDClaim: "appid"}, subject: "jane@example.com", client: app, scope: "openid orders",
-		wrong: []wrong{elsewhere, {"nobody's", verifytest.Claims{"upn": nil}, "", verify.ErrClaim}, {"an upn of another type", verifytest.Claims{"upn": []string{"jane"}}, "", verify.ErrClaim}},
+		wrong: []wrong{elsewhere, {"without a subject", verifytest.Claims{"upn": nil}, "", verify.ErrClaim}, {"an upn of another type", verifytest.Claims{"upn": []string{"jane"}}, "", verify.ErrClaim}},
 	},
 	{
 		name: "Dex", issuer: "https://dex.example.com",
@@ -164,7 +164,7 @@ var shapes = []shape{
 		name: "Microsoft Entra, version 1, a user", issuer: "https://sts.windows.net/72f988bf/", typ: "JWT",
 		claims: verifytest.Claims{"sub": "pairwise", "oid": "40e2", "tid": "72f988bf", "aud": "api://orders", "appid": app, "appidacr": "1", "acr": "1", "amr": []string{"pwd"}, "nbf": -1, "scp": "orders.read", "ver": "1.0"},
 		with:   verify.Issuer{Audience: []string{"api://orders"}, SubjectClaim: "oid", ClientIDClaim: "appid", IsMachine: claimIs("idtyp", "app")}, subject: "40e2", client: app, scope: "orders.read",
-		wrong: []wrong{elsewhere, {"for Microsoft Graph", verifytest.Claims{"aud": "00000003-0000-0000-c000-000000000000"}, "", verify.ErrAudience}, {"nobody's", verifytest.Claims{"oid": nil}, "", verify.ErrClaim}, {"its ID token", verifytest.Claims{"aud": app, "nonce": "n"}, "", verify.ErrType}},
+		wrong: []wrong{elsewhere, {"for Microsoft Graph", verifytest.Claims{"aud": "00000003-0000-0000-c000-000000000000"}, "", verify.ErrAudience}, {"without a subject", verifytest.Claims{"oid": nil}, "", verify.ErrClaim}, {"its ID token", verifytest.Claims{"aud": app, "nonce": "n"}, "", verify.ErrType}},
 	},
 	{
 		name: "Microsoft Entra, version 1, a machine", issuer: "https://sts.windows.net/72f988bf/", typ: "JWT",
@@ -182,7 +182,7 @@ var shapes = []shape{
 		name: "Django OAuth Toolkit", issuer: "https://django.example.com/o", opaque: true,
 		answer: verifytest.Claims{"iss": nil, "sub": nil, "aud": nil, "jti": nil, "iat": nil, "token_type": nil, "client_id": app, "scope": "read", "username": "jane"},
 		with:   verify.Issuer{Audience: []string{api}, SubjectClaim: "username", Introspection: &verify.Introspection{InsecureNoAudience: true}}, subject: "jane", client: app, scope: "read",
-		wrong: []wrong{{"nobody's", verifytest.Claims{"username": nil}, "", verify.ErrClaim}, {"for another service", verifytest.Claims{"aud": "other"}, "", verify.ErrAudience}, {"a refresh token", verifytest.Claims{"token_type": "refresh_token"}, "", verify.ErrType}},
+		wrong: []wrong{{"without a subject", verifytest.Claims{"username": nil}, "", verify.ErrClaim}, {"for another service", verifytest.Claims{"aud": "other"}, "", verify.ErrAudience}, {"a refresh token", verifytest.Claims{"token_type": "refresh_token"}, "", verify.ErrType}},
 	},
 }
 
