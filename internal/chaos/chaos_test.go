@@ -27,22 +27,22 @@ const maxAge = 2 * time.Second
 // fetchTimeout is how long the kit lets one fetch take.
 const fetchTimeout = 5 * time.Second
 
-// A credential is a signing key as the director knows it.
+// A credential is a signing key and what the test knows about it.
 type credential struct {
 	key       *verifytest.Key
 	published time.Time
 	token     string
-	sameKid   bool // the key took the place of another under its kid
+	sameKid   bool // the key replaced another one with the same kid
 	// prompt is whether the budget had a fetch left for this key.
 	prompt bool
-	// known is set once the service has accepted a token of the key: from
-	// then on nothing may make it refuse one, until the key goes.
+	// known is set once the service has accepted a token of the key. From then
+	// on it must not refuse one until the key is withdrawn.
 	known atomic.Bool
 	// gone is when the issuer withdrew the key, in Unix nanoseconds, or 0.
 	gone atomic.Int64
 }
 
-// world is the service under test, its issuer and what is the case.
+// A world is the service under test, its issuer and their state.
 type world struct {
 	t       *testing.T
 	ground  ground
@@ -52,16 +52,16 @@ type world struct {
 	hostile []string
 
 	mu sync.Mutex
-	// ill is whether the issuer cannot be asked now; illUntil is when it
-	// last got well.
-	ill      bool
-	illUntil time.Time
-	illTime  time.Duration // how long it has been ill in all
-	illSince time.Time
-	hung     bool      // it let fetches hang
-	hangs    time.Time // until when one may still do so
-	current  *credential
-	spent    []time.Time // when fetches may have been asked for
+	// down is whether the issuer fails now; downUntil is when it last
+	// recovered.
+	down      bool
+	downUntil time.Time
+	downTime  time.Duration // the total time for which it was down
+	downSince time.Time
+	hung      bool      // it let fetches hang
+	hangs     time.Time // until when one may still do so
+	current   *credential
+	spent     []time.Time // when fetches may have been asked for
 
 	answers  sync.Map // "kind status" → *atomic.Int64
 	failures atomic.Int64
@@ -148,11 +148,11 @@ func (w *world) publish(k *verifytest.Key) {
 	w.current = c
 }
 
-// settled says since when the issuer has been well, and whether it is.
-func (w *world) settled() (since time.Time, well bool) {
+// settled returns since when the issuer has worked, and whether it does.
+func (w *world) settled() (since time.Time, works bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.illUntil, !w.ill
+	return w.downUntil, !w.down
 }
 
 // spend records that a fetch may have been asked for, and reports whether the
@@ -177,9 +177,9 @@ func (w *world) spend() (affordable bool) {
 }
 
 // honest calls with the current key's token. Once the service knows the key,
-// every answer is 200. Before that, it notices at once while the issuer is well
-// and the budget lasts, and in any case with the next refresh; what cannot be
-// known because the issuer is ill is 503.
+// every answer is 200. Before that, the service learns of it at once while the issuer
+// works and the budget lasts, and in any case with the next refresh. While the
+// issuer is down the answer is 503.
 func (w *world) honest(stop chan struct{}) {
 	for !closed(stop) {
 		w.mu.Lock()
@@ -189,7 +189,7 @@ func (w *world) honest(stop chan struct{}) {
 		known := c.known.Load()
 		status := w.call(c.token)
 		w.count("honest", status)
-		since, well := w.settled()
+		since, works := w.settled()
 		switch {
 		case status == 200:
 			c.known.Store(true)
@@ -198,16 +198,16 @@ func (w *world) honest(stop chan struct{}) {
 		case known:
 			w.broken("a good token under a known key got %d", status)
 		case status == 503:
-			if well && sent.Sub(since) > 3*time.Second+w.ground.slack() {
-				w.broken("503 though the issuer has been well for %v", sent.Sub(since))
+			if works && sent.Sub(since) > 3*time.Second+w.ground.slack() {
+				w.broken("503 although the issuer has worked for %v", sent.Sub(since))
 			}
 		case status == 401 && !c.prompt:
-			if d := sent.Sub(later(c.published, since)); well && d > maxAge+2*time.Second+w.ground.slack() {
+			if d := sent.Sub(later(c.published, since)); works && d > maxAge+2*time.Second+w.ground.slack() {
 				w.broken("a new key is not noticed after %v", d)
 			}
-		case status == 401 && c.sameKid && (!well || sent.Sub(since) < 3*time.Second+w.ground.slack()):
-			// The token was judged by the material that is known. The next
-			// refresh tells.
+		case status == 401 && c.sameKid && (!works || sent.Sub(since) < 3*time.Second+w.ground.slack()):
+			// The token was checked with the old key. The next refresh
+			// brings the new one.
 		default:
 			w.broken("a good token under a key published %v ago got %d", sent.Sub(c.published), status)
 		}
@@ -215,14 +215,14 @@ func (w *world) honest(stop chan struct{}) {
 	}
 }
 
-// checkDead waits until a key that was withdrawn must have died, within the
-// advertised lifetime and a second, and tries its token.
+// checkDead waits until a withdrawn key can no longer be accepted, for the advertised
+// lifetime and a second, and tries its token.
 func (w *world) checkDead(r *rand.Rand, c *credential) {
 	if r.IntN(2) == 0 {
 		return
 	}
-	well, _ := w.settled()
-	time.Sleep(time.Until(later(time.Unix(0, c.gone.Load()), well).Add(maxAge + time.Second)))
+	since, _ := w.settled()
+	time.Sleep(time.Until(later(time.Unix(0, c.gone.Load()), since).Add(maxAge + time.Second)))
 	w.spend() // the unknown key may cost a fetch
 	status := w.call(c.token)
 	w.count("withdrawn", status)
@@ -280,7 +280,7 @@ func (w *world) event(r *rand.Rand) {
 		pause(2 * time.Second)
 		w.checkDead(r, old)
 	case 3:
-		w.fallIll("down", w.issuer.Down)
+		w.fail("down", w.issuer.Down)
 		pause(2 * time.Second)
 		w.perhapsRotate(r)
 		pause(2 * time.Second)
@@ -309,7 +309,7 @@ func (w *world) event(r *rand.Rand) {
 			names = append(names, name)
 		}
 		name := names[r.IntN(len(names))]
-		w.fallIll(name, func() { w.issuer.Fail(verifytest.JWKS, faults[name]) })
+		w.fail(name, func() { w.issuer.Fail(verifytest.JWKS, faults[name]) })
 		pause(2 * time.Second)
 		w.perhapsRotate(r)
 		pause(2 * time.Second)
@@ -336,7 +336,7 @@ func (w *world) event(r *rand.Rand) {
 			})
 		}
 		wg.Wait()
-	case 7: // slow, but well
+	case 7: // slow, but works
 		w.t.Logf("%v: slow", time.Since(w.start).Round(time.Millisecond))
 		w.issuer.Fail(verifytest.JWKS, verifytest.Slow(300*time.Millisecond))
 		pause(2 * time.Second)
@@ -344,7 +344,7 @@ func (w *world) event(r *rand.Rand) {
 	}
 }
 
-// perhapsRotate lets the issuer use a new key before anybody can learn of it.
+// perhapsRotate makes the issuer use a new key before the service can fetch it.
 func (w *world) perhapsRotate(r *rand.Rand) {
 	if r.IntN(2) == 0 {
 		return
@@ -371,38 +371,38 @@ func (w *world) withdraw(old *credential, keep *verifytest.Key) {
 	old.gone.Store(time.Now().UnixNano())
 }
 
-func (w *world) fallIll(what string, how func()) {
+func (w *world) fail(what string, how func()) {
 	w.mu.Lock()
-	w.ill, w.illSince, w.hung = true, time.Now(), what == "hangs"
+	w.down, w.downSince, w.hung = true, time.Now(), what == "hangs"
 	w.mu.Unlock()
 	how()
-	w.t.Logf("%v: the issuer is ill: %s", time.Since(w.start).Round(time.Millisecond), what)
+	w.t.Logf("%v: the issuer is down: %s", time.Since(w.start).Round(time.Millisecond), what)
 }
 
 func (w *world) heal() {
 	w.issuer.Heal()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ill {
-		w.illTime += time.Since(w.illSince)
+	if w.down {
+		w.downTime += time.Since(w.downSince)
 		if w.hung {
-			// A fetch that hangs does so until its timeout, whatever the
-			// issuer does meanwhile.
+			// A fetch that hangs does so until its timeout, even if the
+			// issuer recovers.
 			w.hangs = time.Now().Add(fetchTimeout)
 		}
-		w.ill, w.illUntil = false, later(time.Now(), w.hangs)
+		w.down, w.downUntil = false, later(time.Now(), w.hangs)
 	}
 }
 
-// checkFetches holds the issuer's load against what the design allows: a
-// refresh per half a lifetime, the budget, and retries while it was ill.
+// checkFetches compares the number of fetches with what the design allows: one per half
+// a lifetime, the budget, and retries while the issuer was down.
 func (w *world) checkFetches() {
 	took := time.Since(w.start)
-	most := 1 + int(took/(maxAge/2)) + 2 + int(took/(10*time.Second)) + 2*int(w.illTime/time.Second+1)
+	most := 1 + int(took/(maxAge/2)) + 2 + int(took/(10*time.Second)) + 2*int(w.downTime/time.Second+1)
 	if n := w.issuer.Requests(verifytest.JWKS); n > most {
-		w.broken("%d fetches in %v, of which %v ill; at most %d are allowed", n, took, w.illTime, most)
+		w.broken("%d fetches in %v, of which %v down; at most %d are allowed", n, took, w.downTime, most)
 	} else {
-		w.t.Logf("%d fetches in %v, of which the issuer was ill for %v; allowed: %d", n, took.Round(time.Second), w.illTime.Round(time.Second), most)
+		w.t.Logf("%d fetches in %v, of which the issuer was down for %v; allowed: %d", n, took.Round(time.Second), w.downTime.Round(time.Second), most)
 	}
 }
 

@@ -1,10 +1,10 @@
-// Package chaos has nothing but tests: issuers that fall ill, rotate, revoke and
-// lie while honest and hostile clients keep calling an API, and the promises
-// that must hold for every answer all the while.
+// Package chaos consists of tests: issuers fail, rotate keys, revoke tokens and send
+// wrong documents while honest and hostile clients keep calling an API. The tests
+// check what must hold for every single answer.
 //
-// Scenarios that are about time take place in a testing/synctest bubble, on a
-// fake clock, and with -chaos.long as well between real processes, over real
-// sockets, on every framework:
+// Scenarios that depend on time run in a testing/synctest bubble, on a fake clock. With
+// -chaos.long they also run between real processes, over real sockets, on every
+// framework:
 //
 //	go test ./internal/chaos                                  # seconds
 //	go test -timeout 30m ./internal/chaos -chaos.long         # minutes: a step of .ci/run

@@ -14,9 +14,9 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// TestFlood floods the example API with made-up keys beside honest load: the
-// issuer is asked as often as the budget allows, nobody honest is refused, and
-// every made-up token is.
+// TestFlood floods the example API with invented key IDs beside honest load: the issuer
+// is asked no more often than the budget allows, no good token is refused, and every
+// forged one is.
 func TestFlood(t *testing.T) {
 	for _, framework := range frameworks {
 		t.Run(framework, func(t *testing.T) { flood(t, framework) })
@@ -68,8 +68,8 @@ func flood(t *testing.T, framework string) {
 	}
 }
 
-// TestUnreachable: names that do not resolve and certificates that nobody
-// vouches for are our trouble, not the caller's.
+// TestUnreachable: a host that cannot be resolved and a certificate that is not trusted
+// make the result unavailable, and do not refuse the token.
 func TestUnreachable(t *testing.T) {
 	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
 	defer untrusted.Close()

@@ -71,8 +71,8 @@ type ground string
 // delay anything. Issuers and API are called in memory.
 const bubble ground = ""
 
-// everywhere has a scenario take place in a bubble and, with -chaos.long, on
-// every framework in real time.
+// everywhere runs a scenario in a bubble and, with -chaos.long, on every framework in
+// real time.
 func everywhere(t *testing.T, scenario func(t *testing.T, g ground)) {
 	t.Run("bubble", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { scenario(t, bubble) })
@@ -84,7 +84,7 @@ func everywhere(t *testing.T, scenario func(t *testing.T, g ground)) {
 	}
 }
 
-// slack is what a machine with other work to do may add to a delay.
+// slack is how much a busy machine may add to a delay.
 func (g ground) slack() time.Duration {
 	if g == bubble {
 		return 0
@@ -92,10 +92,10 @@ func (g ground) slack() time.Duration {
 	return 2 * time.Second
 }
 
-// serial numbers what is in memory.
+// serial numbers the issuers and APIs in memory.
 var serial atomic.Int64
 
-// issuer makes an authorization server that lasts as long as the test.
+// issuer makes an authorization server, which is closed when the test ends.
 func (g ground) issuer(t *testing.T) *verifytest.Server {
 	var s *verifytest.Server
 	if g == bubble {

@@ -17,9 +17,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// TestIntrospectionWithoutKeys: while no keys can be had from the start, the
-// issuer's word is enough for a JWT, and for none that fails without keys.
-// Once there are keys they decide.
+// TestIntrospectionWithoutKeys: while the keys cannot be fetched, introspection decides
+// about JWTs that pass all checks which need no key. Once there are keys they decide.
 func TestIntrospectionWithoutKeys(t *testing.T) {
 	t.Parallel()
 	type claims = verifytest.Claims
@@ -38,7 +37,7 @@ func TestIntrospectionWithoutKeys(t *testing.T) {
 			}
 			good, revoked := issuer.Token(nil), issuer.Token(nil)
 			issuer.Revoke(revoked)
-			fleets["off"].want(t, "JWT, nobody to ask", "/api/protected", good, 503)
+			fleets["off"].want(t, "JWT, without introspection", "/api/protected", good, 503)
 			if n := requests(); n != 0 {
 				t.Errorf("%d questions before there was one", n)
 			}
@@ -111,7 +110,7 @@ func outages(audience string) map[string]verifytest.Fault {
 	json := func(text string) verifytest.Fault { return verifytest.Body("application/json", text) }
 	good := fmt.Sprintf(`{"active":true,"aud":%q,"sub":"user_1"`, audience)
 	redirect := func(status int) verifytest.Fault {
-		// To where a good answer waits, so that whoever follows is found out.
+		// A good answer is there, so that following the redirect would show.
 		return func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.RawQuery != "" {
@@ -169,9 +168,9 @@ func outages(audience string) map[string]verifytest.Fault {
 	}
 }
 
-// TestIntrospectionOutage: whatever the endpoint does, what needs its answer is
-// 503 and never 401, what does not is served as ever, and two seconds after the
-// endpoint is back everything is.
+// TestIntrospectionOutage: however the endpoint fails, requests that need its answer get
+// 503 and never 401, others are served, and two seconds after the endpoint is back
+// all of them are.
 func TestIntrospectionOutage(t *testing.T) {
 	t.Parallel()
 	names := slices.Sorted(maps.Keys(outages("")))
@@ -196,10 +195,10 @@ func outage(t *testing.T, mode, name string, frameworks []string) {
 	f := introspectingOn(t, frameworks, mode, []*verifytest.Server{issuer}, "INTROSPECTION_TTL=0")
 	opaque, jwt := issuer.OpaqueToken(nil), issuer.Token(nil)
 	bad := issuer.Token(verifytest.Claims{"exp": time.Now().Add(-time.Hour)})
-	all := func(when string, ill bool) {
+	all := func(when string, down bool) {
 		t.Helper()
 		needy, unknown := 200, 401
-		if ill {
+		if down {
 			needy, unknown = 503, 503
 		}
 		plain := needy
@@ -233,7 +232,7 @@ func outage(t *testing.T, mode, name string, frameworks []string) {
 	}
 	for range 2 {
 		start := time.Now()
-		all("ill", true)
+		all("down", true)
 		if d := time.Since(start); d > 2*fetchTimeout { // one, and slack for a busy machine
 			t.Errorf("answered after %v", d)
 		}

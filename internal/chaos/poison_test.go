@@ -41,7 +41,7 @@ func (b *logBuffer) String() string {
 	return b.b.String()
 }
 
-// service is a verifier with a source that can be looked into.
+// service makes a verifier and its key source.
 func service(t *testing.T, issuer *verifytest.Server, c jwks.Config) (*verify.Verifier, *jwks.Source, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
@@ -55,8 +55,8 @@ func service(t *testing.T, issuer *verifytest.Server, c jwks.Config) (*verify.Ve
 	return v, source, log
 }
 
-// TestPoison: whatever the issuer answers, a good token passes, the fault is in
-// Health and once in the log, and the next good answer mends it.
+// TestPoison: whatever the issuer answers, a good token is accepted, the fault is in
+// Health and once in the log, and the next good answer ends it.
 func TestPoison(t *testing.T) {
 	t.Parallel()
 	body := func(s string) verifytest.Fault { return verifytest.Body("application/json", s) }
@@ -183,9 +183,8 @@ func TestPoison(t *testing.T) {
 
 func detailOf(s *jwks.Source) jwks.Detail { return s.Health().Detail.(jwks.Detail) }
 
-// TestPoisonIsBounded: an answer without end costs a few times the bound of 1
-// MiB, all that a growing buffer leaves behind counted; what is alive at a time
-// is less.
+// TestPoisonIsBounded: an endless answer costs a few times the limit of 1 MiB,
+// including what a growing buffer leaves behind; less than that is in use at a time.
 func TestPoisonIsBounded(t *testing.T) {
 	t.Run("bubble", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -215,8 +214,8 @@ func poisonIsBounded(t *testing.T, issuer *verifytest.Server, c jwks.Config) {
 	}
 }
 
-// TestSnapshot: a restart during an outage serves at once with the keys in the
-// file, and refuses a file that proves nothing.
+// TestSnapshot: after a restart during an outage the keys in the file are used at once,
+// and a file that cannot be trusted is refused.
 func TestSnapshot(t *testing.T) {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()
@@ -259,8 +258,8 @@ func TestSnapshot(t *testing.T) {
 			os.WriteFile(file, text[:len(text)/2], 0o600)
 			return jwks.Config{}
 		},
-		"of nothing": func(t *testing.T, dir, file string) jwks.Config { os.WriteFile(file, nil, 0o600); return jwks.Config{} },
-		"of another issuer": func(t *testing.T, dir, file string) jwks.Config {
+		"empty": func(t *testing.T, dir, file string) jwks.Config { os.WriteFile(file, nil, 0o600); return jwks.Config{} },
+		"for another issuer": func(t *testing.T, dir, file string) jwks.Config {
 			os.Remove(file)
 			write(t, other, file)
 			return jwks.Config{}
@@ -302,7 +301,7 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// chown gives a file to another user, where the test may.
+// chown gives a file to another user, if the test is allowed to.
 func chown(t *testing.T, path string) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -313,8 +312,8 @@ func chown(t *testing.T, path string) {
 	}
 }
 
-// TestLife: a thousand sources come and go, failing ones and ones that are in
-// the middle of a fetch included, and leave nothing.
+// TestLife: a thousand sources are opened and closed, some of them failing or during a
+// fetch, and leave no goroutine behind.
 func TestLife(t *testing.T) {
 	good, hanging, down := verifytest.NewServer(), verifytest.NewServer(), verifytest.NewServer()
 	defer good.Close()
@@ -347,8 +346,8 @@ func TestLife(t *testing.T) {
 	eventually(t, "the goroutines are gone", func() bool { return runtime.NumGoroutine() <= before+5 })
 }
 
-// TestRestart: an API that restarts while its issuer is down serves at once out
-// of the snapshot, on every framework; without one it answers 503, never 401.
+// TestRestart: an API that restarts while its issuer is down serves at once with the
+// snapshot, on every framework; without one it answers 503, never 401.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	for _, framework := range frameworks {
@@ -384,8 +383,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestOddKeys: keys that cannot be used beside one that can, and a content type
-// that says nothing, cost nobody anything, on every framework.
+// TestOddKeys: unusable keys beside a usable one, and a wrong content type, affect no
+// request, on any framework.
 func TestOddKeys(t *testing.T) {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()

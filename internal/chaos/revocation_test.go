@@ -12,8 +12,8 @@ import (
 // ttl is what the tests that wait for it set.
 const ttl = time.Second
 
-// TestRevocation: with always a revoked token is refused at the latest one TTL
-// later, whenever it is revoked, and stays so.
+// TestRevocation: with always, a revoked token is refused after at most one TTL,
+// whenever it is revoked, and stays refused.
 func TestRevocation(t *testing.T) {
 	everywhere(t, func(t *testing.T, g ground) {
 		issuer := g.issuer(t)
@@ -44,7 +44,7 @@ func TestRevocation(t *testing.T) {
 						switch {
 						case status == 401:
 							refused = true
-						case status == 200 && !refused && sent < ttl+step: // the answer at hand may have been under way
+						case status == 200 && !refused && sent < ttl+step: // the answer may have been under way
 						default:
 							t.Errorf("%s, revoked %v after it was seen first: %d, %v after that, refused before: %v", kind, age, status, sent, refused)
 							return
@@ -58,14 +58,14 @@ func TestRevocation(t *testing.T) {
 	})
 }
 
-// TestRevocationAtOnce: what the route that asks learns counts at once, and for
-// the routes that would not have asked.
+// TestRevocationAtOnce: the answer that a route with a fresh query gets counts at once,
+// and for other routes too.
 func TestRevocationAtOnce(t *testing.T) {
 	for _, mode := range []string{"fallback", "always"} {
 		t.Run(mode, func(t *testing.T) {
 			everywhere(t, func(t *testing.T, g ground) {
 				issuer := g.issuer(t)
-				// With a TTL that the test does not live to see.
+				// With a TTL that does not end during the test.
 				f := g.introspecting(t, mode, []*verifytest.Server{issuer}, "INTROSPECTION_TTL=1h")
 				for kind, token := range map[string]string{"opaque": issuer.OpaqueToken(nil), "JWT": issuer.Token(nil)} {
 					local := mode == "fallback" && kind == "JWT"
@@ -86,7 +86,7 @@ func TestRevocationAtOnce(t *testing.T) {
 					}
 					f.want(t, kind+", revoked", "/api/sensitive", token, 401)
 
-					// A JWT that nobody has asked about is not touched.
+					// A JWT that was never introspected is still accepted.
 					if unseen := issuer.Token(nil); local {
 						issuer.Revoke(unseen)
 						before := issuer.Requests(verifytest.Introspection)
@@ -104,9 +104,8 @@ func TestRevocationAtOnce(t *testing.T) {
 }
 
 // TestIntrospectionLoad: with always, 10,000 requests over 100 tokens from 8
-// clients cost at most 100 calls per TTL, and within the same run a token that
-// is revoked is refused at the latest one TTL later, at once where it is asked
-// about.
+// clients cost at most 100 calls per TTL, and in the same run a revoked token is refused
+// after at most one TTL, and at once by a fresh query.
 func TestIntrospectionLoad(t *testing.T) {
 	everywhere(t, func(t *testing.T, g ground) {
 		issuer := g.issuer(t)

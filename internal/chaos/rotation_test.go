@@ -53,8 +53,8 @@ func (l *load) end(t *testing.T) {
 
 // TestRotation rotates under load, on every framework: a new key used at once,
 // the old one withdrawn later, new material under the same kid, and from RS256
-// to ES256. No good token is refused, and what a withdrawn key has signed is
-// dead within the advertised lifetime and a second.
+// to ES256. No good token is refused, and tokens of a withdrawn key are refused after
+// the advertised lifetime and a second at most.
 func TestRotation(t *testing.T) {
 	everywhere(t, func(t *testing.T, g ground) {
 		issuer := g.issuer(t)

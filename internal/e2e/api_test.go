@@ -36,8 +36,8 @@ type api struct {
 
 var listening = regexp.MustCompile(`listening on (http://127\.0\.0\.1:[1-9][0-9]*)\b`)
 
-// serve starts examples/api with nothing but the given settings, and when the
-// test ends checks that it stops as it should and that it has told no token.
+// serve starts examples/api with the given settings only. When the test ends it checks
+// that the program stops properly and has printed no token.
 func serve(t *testing.T, path string, settings map[string]string) *api {
 	t.Helper()
 	cmd := exec.Command(path)
@@ -64,8 +64,8 @@ func serve(t *testing.T, path string, settings map[string]string) *api {
 	return a
 }
 
-// tail is the part of a token that is nobody's but its own: the signature, or
-// all of an opaque one.
+// tail returns the part of a token that no other token has: the signature, or all of
+// an opaque token.
 func tail(token string) string { return token[strings.LastIndexByte(token, '.')+1:] }
 
 // An answer is what a test compares of a response. Two are equal if a client
@@ -83,7 +83,7 @@ func (a answer) json(t *testing.T) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal([]byte(a.body), &m); err != nil {
-		t.Fatalf("body %q is no JSON object: %v", a.body, err)
+		t.Fatalf("body %q is not a JSON object: %v", a.body, err)
 	}
 	return m
 }
@@ -147,7 +147,7 @@ func checkWho(t *testing.T, got answer, sub, clientID, scope string) {
 }
 
 // checkRefused checks a refusal: its status, its error code where there is one,
-// in the challenge as in the body, and that nobody may store it.
+// in both challenge and body, and that it must not be stored.
 func checkRefused(t *testing.T, got answer, status int, code string) {
 	t.Helper()
 	if got.status != status {

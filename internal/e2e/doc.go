@@ -1,7 +1,7 @@
-// Package e2e has tests with real peers, and nothing else: authorization
-// servers that others wrote issue the tokens, a client that others wrote signs
-// the person in, and the kit says who gets in.
+// Package e2e consists of tests with independent software: third-party authorization
+// servers issue tokens, third-party clients sign users in, and the kit decides about
+// the requests.
 //
-// It is a module of its own, so that what the peers need never gets into the
-// kit's go.mod. README.md says what runs and how.
+// It is a separate module, so that their dependencies do not get into the kit's go.mod.
+// README.md says what runs and how.
 package e2e

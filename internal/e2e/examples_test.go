@@ -101,7 +101,7 @@ func TestSmallExamples(t *testing.T) {
 	}
 }
 
-// freeAddr returns an address that nobody listens on.
+// freeAddr returns an address on which no program listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

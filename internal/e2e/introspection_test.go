@@ -64,8 +64,7 @@ func each(t *testing.T, list []asker, name string, f func(t *testing.T, a asker)
 	})
 }
 
-// checkUnavailable checks that the caller is not to blame, and asked for
-// nothing.
+// checkUnavailable checks that the answer is 503 and does not challenge the caller.
 func checkUnavailable(t *testing.T, got answer) {
 	t.Helper()
 	if got.status != http.StatusServiceUnavailable || got.challenge != "" || got.retry != "1" || !strings.Contains(got.cache, "no-store") {
@@ -228,7 +227,7 @@ func tryIntrospection(t *testing.T, path string, s *session, is *issuer) {
 		"refresh token":            k.PaymentsRefresh,
 		"refresh token beside JWT": k.Refresh,
 		"unknown":                  rand.Text(),
-		// These fail here, and nobody is asked: the server would answer 400.
+		// These fail without a call: the server would answer 400.
 		"ID token":                        k.ID,
 		"token for another API":           k.ForeignAccess,
 		"signature of another token":      splice(k.Access, k.RefreshedAccess),
@@ -247,8 +246,8 @@ func tryIntrospection(t *testing.T, path string, s *session, is *issuer) {
 			return all
 		})
 	}
-	// oidc-provider does not introspect its own JWTs. That is between it and
-	// the API, and no fault of a good token's.
+	// oidc-provider does not introspect its own JWTs. That is not a fault of
+	// the token.
 	each(t, list, "JWT", func(t *testing.T, a asker) []answer {
 		plain, fresh := a.ask(t, "GET", "/api/protected", k.Access), a.ask(t, "GET", "/api/sensitive", k.Access)
 		if a.mode == "fallback" {
@@ -302,7 +301,7 @@ func guard(t *testing.T, is verify.Issuer) string {
 	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, _ := httpauth.TokenFrom(r)
 		if token.Introspected.IsZero() {
-			http.Error(w, "nobody was asked", http.StatusInternalServerError)
+			http.Error(w, "the server was not asked", http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -318,8 +317,8 @@ func guard(t *testing.T, is verify.Issuer) string {
 	return server.URL
 }
 
-// tryDirect is for what the example's environment cannot say: tokens without an
-// audience or a subject, and the demand for signed answers.
+// tryDirect tests what the example has no settings for: tokens without an audience or a
+// subject, and signed answers only.
 func tryDirect(t *testing.T, s *session, is *issuer, signed bool) {
 	k := is.Tokens
 	start := func(t *testing.T, in verify.Introspection, c introspect.Config, noSubject bool) string {
@@ -410,7 +409,7 @@ func TestZitadelIntrospection(t *testing.T) {
 			}
 			checkDies(t, always, first, end(first))
 			for _, a := range fallback {
-				// It verifies, and here nobody asks.
+				// It verifies, and is not introspected here.
 				checkWho(t, a.ask(t, "GET", "/api/protected", first), zitadelMachine, zitadelMachine, scope)
 			}
 		})

@@ -67,8 +67,8 @@ type tokens struct {
 	MTLSMachine     string   `json:"mtls_machine"`
 }
 
-// signIn starts the authorization servers, which run until the test ends, and
-// signs everybody in.
+// signIn starts the authorization servers, which run until the test ends, and signs all
+// users in.
 func signIn(t *testing.T) *session {
 	t.Helper()
 	node := install(t)
@@ -103,8 +103,8 @@ func signIn(t *testing.T) *session {
 }
 
 // install installs what the scripts need, unless it is there already, and
-// returns the path of node. Without node there is no such test: it fails
-// rather than that it looks as if it had passed.
+// returns the path of node. Without node the test fails, so that it does not look as if
+// it had passed.
 func install(t *testing.T) string {
 	t.Helper()
 	const advice = "\nThis test needs Node.js 20 or newer with npm, and npm's registry or cache. Install them, or say" +

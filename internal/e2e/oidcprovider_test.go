@@ -21,7 +21,7 @@ var algorithms = []string{"RS256", "ES256", "EdDSA", "Ed25519"}
 // takes the tokens to examples/api, on every framework.
 func TestOIDCProvider(t *testing.T) {
 	if os.Getenv("BEARERKIT_E2E") == "off" {
-		t.Skip("BEARERKIT_E2E=off: nobody is signed in at oidc-provider, and examples/api is not tried")
+		t.Skip("BEARERKIT_E2E=off: oidc-provider and examples/api are not tested")
 	}
 	s := signIn(t)
 	for _, alg := range algorithms {
@@ -59,7 +59,7 @@ func TestOIDCProvider(t *testing.T) {
 func checkTokens(t *testing.T, s *session, alg string) {
 	is := s.Issuers[alg]
 	if is == nil {
-		t.Fatalf("nobody was signed in with %s", alg)
+		t.Fatalf("no user was signed in with %s", alg)
 	}
 	k := is.Tokens
 	for _, c := range []struct {

@@ -58,7 +58,7 @@ func startZitadel(t *testing.T, alg jose.SignatureAlgorithm, key crypto.Signer) 
 		t.Fatal(err)
 	}
 	callback := op.AuthCallbackURL(provider)
-	// The login page: whoever comes here is the user.
+	// The login page signs in every visitor as the user.
 	mux.Handle("/login", op.NewIssuerInterceptor(provider.IssuerFromRequest).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.URL.Query().Get("id")
 		if err := store.login(id); err != nil {

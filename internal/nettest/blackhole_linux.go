@@ -24,7 +24,8 @@ func BlackHole(t testing.TB, addr netip.AddrPort) (ok bool) {
 	if err := syscall.Listen(fd, 0); err != nil {
 		t.Fatal(os.NewSyscallError("listen", err))
 	}
-	// When nobody accepts and its queue is full, the system drops what comes.
+	// When the queue of a listener that does not accept is full, the system
+	// drops connection requests.
 	for range 8 {
 		conn, err := net.DialTimeout("tcp", addr.String(), 100*time.Millisecond)
 		if err != nil {

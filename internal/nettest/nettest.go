@@ -13,8 +13,7 @@ import (
 	"testing"
 )
 
-// A Proxy forwards TCP connections to an address, until it is told to swallow
-// what they carry.
+// A Proxy forwards TCP connections to an address, and can discard what they carry.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -52,8 +51,8 @@ func (p *Proxy) DialContext(ctx context.Context, network, _ string) (net.Conn, e
 	return new(net.Dialer).DialContext(ctx, network, p.Addr())
 }
 
-// Silence swallows from now on what the connections that exist carry, in both
-// directions, and keeps them open. New connections work.
+// Silence discards from now on what the existing connections carry, in both directions,
+// and keeps them open. New connections work.
 func (p *Proxy) Silence() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

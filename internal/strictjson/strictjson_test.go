@@ -51,7 +51,7 @@ var good = map[string]string{
 	"U+FFFD itself":            "{\"s\":\"\ufffd\"}",
 	"noncharacters":            "{\"s\":\"\uffff\U0010ffff\"}",
 	"line separators":          "{\"s\":\"\u2028\u2029\"}",
-	"delete is not a control":     "{\"s\":\"\x7f\"}",
+	"delete is not a control":  "{\"s\":\"\x7f\"}",
 	"BOM within a string":      "{\"s\":\"\ufeff\"}",
 	"numbers":                  `{"a":[0,-0,0.0,-0.5,1e0,1E5,1e+5,1e-5,0e0,10,123456789012345678901234567890,1e400,-1e400,1e-400]}`,
 	"depth at the limit":       `{"a":` + nested("[", "]", strictjson.MaxDepth-1) + `}`,
