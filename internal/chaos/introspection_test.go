@@ -466,8 +466,8 @@ func TestIntrospectionOfSeveral(t *testing.T) {
 			try("the second's JWT, which the first calls active", "/api/sensitive", revoked, 401, 0, 1, 0)
 			issuers[0].Fail(verifytest.Introspection, verifytest.Status(500))
 			defer issuers[0].Heal()
-			try("opaque while the first is ill", "/api/protected", issuers[1].OpaqueToken(nil), 503, 1, 0, 0)
-			try("the second's JWT while the first is ill", "/api/sensitive", issuers[1].Token(nil), 200, 0, 1, 0)
+			try("opaque while the first is down", "/api/protected", issuers[1].OpaqueToken(nil), 503, 1, 0, 0)
+			try("the second's JWT while the first is down", "/api/sensitive", issuers[1].Token(nil), 200, 0, 1, 0)
 		})
 	}
 }

@@ -37,7 +37,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// How this API says who it is, and what else is in the question.
+// How this API authenticates, and what else is in the request.
 func TestAuthentication(t *testing.T) {
 	const id, secret = `a b+c:ü/%`, `p:w &=?%2B"é`
 	basicOf := func(r record) (user, password string) {
@@ -99,7 +99,7 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
-// private_key_jwt: each assertion is for this issuer, is used once, and soon ends
+// private_key_jwt: each assertion is for this issuer, is used once, and expires soon
 // (RFC 7523 section 3).
 func TestPrivateKeyJWT(t *testing.T) {
 	ec := func(c elliptic.Curve) crypto.Signer { return must(ecdsa.GenerateKey(c, rand.Reader)) }
@@ -161,7 +161,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 	}
 }
 
-// A client certificate is the caller's http.Client's matter.
+// The client certificate comes from Config.Client.
 func TestMutualTLS(t *testing.T) {
 	var peers, clients atomic.Int64
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -187,7 +187,7 @@ func TestMutualTLS(t *testing.T) {
 	}
 }
 
-// Credentials that cannot be had are our trouble.
+// Credentials that are unavailable make the result unavailable.
 func TestBearerWithoutToken(t *testing.T) {
 	issuer := newIssuer(t)
 	errNone := errors.New("no token today")
@@ -198,7 +198,7 @@ func TestBearerWithoutToken(t *testing.T) {
 		t.Error(err)
 	}
 	if issuer.Requests(verifytest.Introspection) != 0 {
-		t.Error("asked all the same")
+		t.Error("the server was asked")
 	}
 }
 
@@ -227,7 +227,7 @@ func TestConfigFaults(t *testing.T) {
 		{"URL elsewhere", issuerURL, at("https://other.example/i?x=1"), ""},
 		{"http allowed", "http://issuer.example", with(func(c *introspect.Config) { c.InsecureHTTP = true }), ""},
 		{"URL by http allowed", issuerURL, with(func(c *introspect.Config) { c.URL, c.InsecureHTTP = "http://issuer.example/i", true }), ""},
-		{"an issuer that is no URL", "accounts", at("https://issuer.example/i"), ""},
+		{"an issuer that is not a URL", "accounts", at("https://issuer.example/i"), ""},
 
 		{"nothing", issuerURL, introspect.Config{}, "Auth"},
 		{"http issuer", "http://issuer.example", good, "URL"},
@@ -274,8 +274,8 @@ func TestConfigFaults(t *testing.T) {
 			}
 		})
 	}
-	// A source belongs to one verifier, whose keys its signed answers are
-	// checked with.
+	// A source belongs to one verifier, with whose keys it checks signed
+	// answers.
 	t.Run("a second verifier", func(t *testing.T) {
 		s := introspect.New(good)
 		defer s.Close()
@@ -305,7 +305,7 @@ func TestConfigFaults(t *testing.T) {
 	})
 }
 
-// Where the endpoint is, by the issuer's metadata.
+// The endpoint is found through the issuer's metadata.
 func TestDiscovery(t *testing.T) {
 	members := func(m map[string]any) func(*verifytest.Server) {
 		return func(s *verifytest.Server) {
@@ -392,8 +392,7 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// An endpoint that has moved is found, and metadata that is ill costs nobody
-// anything once it is known.
+// An endpoint that has moved is found, and metadata that fails later delays no request.
 func TestDiscoveryAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := verifytest.NewInMemory(issuerURL)
@@ -405,7 +404,7 @@ func TestDiscoveryAgain(t *testing.T) {
 		}
 		token := issuer.OpaqueToken(nil)
 		ask(t, s, query(token))
-		// It moves: to the revocation endpoint, which plays the part.
+		// It moves to the URL of the revocation endpoint.
 		time.Sleep(time.Minute)
 		issuer.Fail(verifytest.Introspection, verifytest.Status(404))
 		issuer.Fail(verifytest.Revocation, says(`{"active":true}`))
@@ -519,7 +518,7 @@ func TestSignedAnswers(t *testing.T) {
 		plain, signed           verify.Reason // without and with Config.Signed
 	}
 	const signedContent = "application/" + typ
-	ill := verify.ErrUnavailable
+	unavailable := verify.ErrUnavailable
 	var rows []row
 	for _, r := range []struct {
 		name, body string
@@ -529,34 +528,34 @@ func TestSignedAnswers(t *testing.T) {
 		{"aud is the API", sign(own, header(nil), payload(object{"aud": []string{issuer.Audience()}})), ""},
 		{"with line ends around", "\n" + sign(own, header(nil), payload(nil)) + "\r\n", ""},
 		{"inactive", sign(own, header(nil), payload(object{"token_introspection": object{"active": false}})), verify.ErrInactive},
-		{"active missing", sign(own, header(nil), payload(object{"token_introspection": object{}})), ill},
-		{"active outside", sign(own, header(nil), payload(object{"active": true, "token_introspection": object{}})), ill},
-		{"active a string", sign(own, header(nil), payload(object{"token_introspection": object{"active": "true", "sub": "user_1"}})), ill},
-		{"an error", sign(own, header(nil), payload(object{"token_introspection": object{"error": "invalid_client"}})), ill},
-		{"typ JWT", sign(own, header(object{"typ": "JWT"}), payload(nil)), ill},
-		{"typ at+jwt", sign(own, header(object{"typ": "at+jwt"}), payload(nil)), ill},
-		{"iss other", sign(own, header(nil), payload(object{"iss": "https://other.example"})), ill},
-		{"aud other", sign(own, header(nil), payload(object{"aud": "other-client"})), ill},
-		{"aud missing", sign(own, header(nil), payload(object{"aud": nil})), ill},
-		{"alg none", verifytest.Forge(text(header(object{"alg": "none"})), text(payload(nil)), func([]byte) []byte { return []byte("x") }), ill},
-		{"alg HS256", verifytest.Forge(text(header(object{"alg": "HS256"})), text(payload(nil)), func([]byte) []byte { return make([]byte, 32) }), ill},
-		{"another's key", sign(verifytest.NewKey("ES256"), header(nil), payload(nil)), ill},
-		{"the access token itself", token, ill},
-		{"iat old", sign(own, header(nil), payload(object{"iat": time.Now().Add(-2 * time.Minute).Unix()})), ill},
-		{"iat missing", sign(own, header(nil), payload(object{"iat": nil})), ill},
-		{"nothing inside", sign(own, header(nil), payload(object{"token_introspection": nil})), ill},
-		{"a string inside", sign(own, header(nil), payload(object{"token_introspection": `{"active":true}`})), ill},
-		{"plain JSON", `{"active":true,"sub":"user_1"}`, ill},
-		{"empty", "", ill},
+		{"active missing", sign(own, header(nil), payload(object{"token_introspection": object{}})), unavailable},
+		{"active outside", sign(own, header(nil), payload(object{"active": true, "token_introspection": object{}})), unavailable},
+		{"active a string", sign(own, header(nil), payload(object{"token_introspection": object{"active": "true", "sub": "user_1"}})), unavailable},
+		{"an error", sign(own, header(nil), payload(object{"token_introspection": object{"error": "invalid_client"}})), unavailable},
+		{"typ JWT", sign(own, header(object{"typ": "JWT"}), payload(nil)), unavailable},
+		{"typ at+jwt", sign(own, header(object{"typ": "at+jwt"}), payload(nil)), unavailable},
+		{"iss other", sign(own, header(nil), payload(object{"iss": "https://other.example"})), unavailable},
+		{"aud other", sign(own, header(nil), payload(object{"aud": "other-client"})), unavailable},
+		{"aud missing", sign(own, header(nil), payload(object{"aud": nil})), unavailable},
+		{"alg none", verifytest.Forge(text(header(object{"alg": "none"})), text(payload(nil)), func([]byte) []byte { return []byte("x") }), unavailable},
+		{"alg HS256", verifytest.Forge(text(header(object{"alg": "HS256"})), text(payload(nil)), func([]byte) []byte { return make([]byte, 32) }), unavailable},
+		{"another's key", sign(verifytest.NewKey("ES256"), header(nil), payload(nil)), unavailable},
+		{"the access token itself", token, unavailable},
+		{"iat old", sign(own, header(nil), payload(object{"iat": time.Now().Add(-2 * time.Minute).Unix()})), unavailable},
+		{"iat missing", sign(own, header(nil), payload(object{"iat": nil})), unavailable},
+		{"nothing inside", sign(own, header(nil), payload(object{"token_introspection": nil})), unavailable},
+		{"a string inside", sign(own, header(nil), payload(object{"token_introspection": `{"active":true}`})), unavailable},
+		{"plain JSON", `{"active":true,"sub":"user_1"}`, unavailable},
+		{"empty", "", unavailable},
 	} {
 		rows = append(rows, row{r.name, signedContent, r.body, r.reason, r.reason})
 	}
 	rows = append(rows,
 		row{"content type with parameters", `Application/Token-Introspection+JWT; charset="utf-8"`, sign(own, header(nil), payload(nil)), "", ""},
-		row{"a plain answer", "application/json", `{"active":true,"sub":"user_1"}`, "", ill},
-		row{"a plain inactive answer", "application/json", `{"active":false}`, verify.ErrInactive, ill},
-		row{"a signed one that says it is JSON", "application/json", sign(own, header(nil), payload(nil)), ill, ill},
-		row{"a signed one that says nothing", "", sign(own, header(nil), payload(nil)), ill, ill},
+		row{"a plain answer", "application/json", `{"active":true,"sub":"user_1"}`, "", unavailable},
+		row{"a plain inactive answer", "application/json", `{"active":false}`, verify.ErrInactive, unavailable},
+		row{"a signed one that says it is JSON", "application/json", sign(own, header(nil), payload(nil)), unavailable, unavailable},
+		row{"a signed one that says nothing", "", sign(own, header(nil), payload(nil)), unavailable, unavailable},
 	)
 	for _, r := range rows {
 		for _, signed := range []bool{false, true} {
@@ -580,7 +579,7 @@ func TestSignedAnswers(t *testing.T) {
 	}
 }
 
-// Signed answers are asked for where they are wanted or offered.
+// Signed answers are requested if they are required or offered.
 func TestAcceptHeader(t *testing.T) {
 	const signed, both = "application/token-introspection+jwt", "application/token-introspection+jwt, application/json;q=0.9"
 	for _, tc := range []struct {

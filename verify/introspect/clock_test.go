@@ -10,8 +10,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// Answers age while the machine sleeps, and not less than the monotonic clock
-// says if the wall clock is set back.
+// Answers age while the machine sleeps, and a wall clock that is set back makes none
+// younger.
 func TestAnswersAgeByBothClocks(t *testing.T) {
 	for name, tc := range map[string]struct {
 		ran, slept time.Duration

@@ -20,9 +20,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/introspect"
 )
 
-// A hangUp is a server that answers one request a connection. It reads a second
-// one and closes the connection, as one does that has just decided that the
-// connection was idle for too long.
+// A hangUp is a server that answers one request per connection. It reads a second one
+// and closes the connection, as a server does when its idle timeout has just ended.
 type hangUp struct {
 	net.Listener
 	mu      sync.Mutex
@@ -76,9 +75,8 @@ func (h *hangUp) serve(c net.Conn) {
 	}
 }
 
-// A connection that the server closes just when it is used again costs nothing: a
-// question changes nothing, so it is sent again. A client assertion is not: it is
-// good for one request.
+// If the server closes a connection just when it is used again, the request is sent
+// again, because introspection changes nothing. A client assertion is not reused.
 func TestConnectionClosedByTheServer(t *testing.T) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	for name, auth := range map[string]introspect.ClientAuth{
@@ -137,7 +135,7 @@ func TestConnectionClosedByTheServer(t *testing.T) {
 	}
 }
 
-// A server that hangs up on every connection is not asked without end.
+// A server that closes every connection is not asked endlessly.
 func TestConnectionsAlwaysClosed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

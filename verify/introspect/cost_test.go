@@ -18,8 +18,7 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// bubble runs a test in fake time with an issuer of its own and a source that
-// asks it.
+// bubble runs a test in fake time with a new issuer and a source that asks it.
 func bubble(t *testing.T, edit func(*introspect.Config), f func(*testing.T, *verifytest.Server, *introspect.Source)) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := verifytest.NewInMemory(issuerURL)
@@ -58,8 +57,8 @@ func TestStampede(t *testing.T) {
 	})
 }
 
-// A server that takes longer than answers may be reused is asked again by those
-// who came after the question was put, but together.
+// If a call takes longer than its answer may be reused, requests that arrived after it
+// began make one more call together.
 func TestStampedeOnASlowServer(t *testing.T) {
 	for _, ttl := range []time.Duration{introspect.NoTTL, 500 * time.Millisecond} {
 		bubble(t, func(c *introspect.Config) { c.TTL = ttl }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
@@ -86,8 +85,8 @@ func TestStampedeOnASlowServer(t *testing.T) {
 	}
 }
 
-// Whoever waits for a call waits for its own context alone, the one included
-// whose request began the call.
+// A request that waits for a call waits no longer than its own context, and so does
+// the request that began the call.
 func TestWaitersLeave(t *testing.T) {
 	for _, q := range []func(string) *verify.Query{query, fresh} {
 		bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
@@ -114,7 +113,7 @@ func TestWaitersLeave(t *testing.T) {
 				}
 			})
 			wg.Wait()
-			// What nobody waited for is known all the same.
+			// The answer is in the cache although no request waited for it.
 			if n := calls(issuer); n != 1 && q(token).Fresh == false {
 				t.Errorf("%d calls", n)
 			}
@@ -122,7 +121,7 @@ func TestWaitersLeave(t *testing.T) {
 	}
 }
 
-// A call that a server has lost keeps only those waiting who were there.
+// A call that the server has lost delays only requests that arrived soon after it.
 func TestLateComersCallAnew(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		issuer.Fail(verifytest.Introspection, verifytest.Times(1, verifytest.Hang()))
@@ -161,8 +160,8 @@ func TestReuse(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, func(c *introspect.Config) { c.TTL = tc.ttl }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
-				// The time begins when the question is put: what the server
-				// has seen then may have changed by the time the answer is here.
+				// The time starts with the request: the token may have been
+				// revoked between the server's decision and the response.
 				const delay = 300 * time.Millisecond
 				issuer.Fail(verifytest.Introspection, verifytest.Slow(delay))
 				token := issuer.OpaqueToken(nil)
@@ -192,8 +191,8 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// A revoked token is refused one TTL later at the latest; an answer is never
-// reused beyond the token's exp.
+// A revoked token is refused at most one TTL later, and an answer is never reused after
+// the token's exp.
 func TestReuseEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := verifytest.NewInMemory(issuerURL)
@@ -232,7 +231,7 @@ func TestReuseEnds(t *testing.T) {
 	})
 }
 
-// Whoever makes up tokens cannot push out what is known of good ones.
+// Invented tokens do not evict the answers about good ones.
 func TestBadTokensDoNotPushOutGoodOnes(t *testing.T) {
 	issuer := newIssuer(t)
 	const good = 50
@@ -279,7 +278,7 @@ func TestCacheIsBounded(t *testing.T) {
 	eventually(t, "no more than its bytes", func() bool { return healthOf(s).Remembered <= size/10 })
 }
 
-// What a fresh question brings counts for every other one at once.
+// The answer to a fresh query counts for all other queries at once.
 func TestFreshAnswersCount(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		t.Run(fmt.Sprintf("always %v", always), func(t *testing.T) {
@@ -331,7 +330,7 @@ func TestFreshAnswersCount(t *testing.T) {
 	}
 }
 
-// Of two answers that cross the one counts whose question was put later.
+// Of two answers that cross, the one to the later call counts.
 func TestCrossingAnswers(t *testing.T) {
 	for _, first := range []bool{true, false} { // what the older one says
 		for _, olderFresh := range []bool{false, true} {
@@ -366,7 +365,7 @@ func TestCrossingAnswers(t *testing.T) {
 	}
 }
 
-// A question that does not want anybody to be asked asks nobody.
+// A CacheOnly query does not ask the server.
 func TestKnown(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		want := func(said, active bool) {
@@ -398,7 +397,7 @@ func TestKnown(t *testing.T) {
 	})
 }
 
-// Answers are of one token: another one, however alike, is asked about.
+// An answer is about one token only, however similar another one is.
 func TestAnswersAreOfOneToken(t *testing.T) {
 	issuer := newIssuer(t)
 	v, _ := verifier(t, issuer, true, nil)
@@ -418,8 +417,8 @@ func TestAnswersAreOfOneToken(t *testing.T) {
 	refuse(t, err, verify.ErrInactive)
 }
 
-// Neither errors nor health nor the log say the token, whatever the server
-// writes; nor do they say the secret.
+// Errors, Health and logs never contain the token or the secret, whatever the server
+// sends.
 func TestNothingSaysTheToken(t *testing.T) {
 	const token = "raw-token-0123456789"
 	for name, fault := range map[string]verifytest.Fault{

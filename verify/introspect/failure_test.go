@@ -19,8 +19,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// An illness of the endpoint, and what is to come of it.
-type illness struct {
+// An outage is a failure of the endpoint, and what must result from it.
+type outage struct {
 	name  string
 	fault verifytest.Fault // nil: the server is down
 	says  string           // in the error
@@ -29,12 +29,12 @@ type illness struct {
 	waits time.Duration    // how long a question takes, in a bubble
 }
 
-func (i illness) strike(s *verifytest.Server) {
-	if i.fault == nil {
+func (o outage) strike(s *verifytest.Server) {
+	if o.fault == nil {
 		s.Down()
 		return
 	}
-	s.Fail(verifytest.Introspection, i.fault)
+	s.Fail(verifytest.Introspection, o.fault)
 }
 
 func cure(s *verifytest.Server) {
@@ -42,9 +42,9 @@ func cure(s *verifytest.Server) {
 	s.Heal()
 }
 
-func illnesses() []illness {
-	status := func(code int, grace, opens bool) illness {
-		return illness{fmt.Sprint("status ", code), verifytest.Status(code), fmt.Sprint("status ", code), grace, opens, 0}
+func outages() []outage {
+	status := func(code int, grace, opens bool) outage {
+		return outage{fmt.Sprint("status ", code), verifytest.Status(code), fmt.Sprint("status ", code), grace, opens, 0}
 	}
 	drip := verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
 		for range 1000 {
@@ -73,7 +73,7 @@ func illnesses() []illness {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"error":"unsupported_token_type","active":true}`)
 	})
-	return []illness{
+	return []outage{
 		{"down", nil, "cannot be reached", true, true, 0},
 		{"hangs", verifytest.Hang(), "in time", true, true, 5 * time.Second},
 		{"drips", drip, "in time", true, true, 5 * time.Second},
@@ -92,11 +92,11 @@ func illnesses() []illness {
 	}
 }
 
-// Whatever is wrong with the endpoint is a 503 for what needs it, and nothing to
-// what does not.
-func TestIllnesses(t *testing.T) {
-	for _, ill := range illnesses() {
-		t.Run(ill.name, func(t *testing.T) {
+// Any failure of the endpoint is a 503 for requests that need it, and does not affect
+// others.
+func TestOutages(t *testing.T) {
+	for _, outage := range outages() {
+		t.Run(outage.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				issuer := verifytest.NewInMemory(issuerURL)
 				defer issuer.Close()
@@ -105,7 +105,7 @@ func TestIllnesses(t *testing.T) {
 				always, _ := verifier(t, issuer, true, nil)
 				defer always.Close()
 				jwt, opaque := issuer.Token(nil), issuer.OpaqueToken(nil)
-				ill.strike(issuer)
+				outage.strike(issuer)
 				for name, ask := range map[string]func() error{
 					"opaque": func() error { _, err := fallback.Verify(t.Context(), opaque); return err },
 					"always": func() error { _, err := always.Verify(t.Context(), jwt); return err },
@@ -114,10 +114,10 @@ func TestIllnesses(t *testing.T) {
 					start := time.Now()
 					err := ask()
 					refuse(t, err, verify.ErrUnavailable)
-					if !strings.Contains(err.Error(), ill.says) {
-						t.Errorf("%s: %v, want %q", name, err, ill.says)
+					if !strings.Contains(err.Error(), outage.says) {
+						t.Errorf("%s: %v, want %q", name, err, outage.says)
 					}
-					if d := time.Since(start); d != ill.waits {
+					if d := time.Since(start); d != outage.waits {
 						t.Errorf("%s: after %v", name, d)
 					}
 				}
@@ -141,7 +141,7 @@ func TestIllnesses(t *testing.T) {
 	}
 }
 
-// What a small answer may unpack to is bounded as well.
+// The limit of a response applies after decompression.
 func TestGzipBomb(t *testing.T) {
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
@@ -170,7 +170,7 @@ func TestGzipBomb(t *testing.T) {
 	}
 }
 
-// A header that has no end is no answer either.
+// An endless header is not an answer either.
 func TestEndlessHeader(t *testing.T) {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()
@@ -181,12 +181,12 @@ func TestEndlessHeader(t *testing.T) {
 	fail(t, open(t, issuer, func(c *introspect.Config) { c.Client = nil }), query("token"))
 }
 
-// An old answer may be reused while the server is ill, if the configuration says
-// so: it is said in the token, ends, and opens no fresh route.
+// With Grace an old answer is reused while the server fails: the token is marked as
+// stale, the time is limited, and a fresh query is not answered with it.
 func TestGrace(t *testing.T) {
 	const ttl, grace = 10 * time.Second, time.Minute
-	for _, ill := range illnesses() {
-		t.Run(ill.name, func(t *testing.T) {
+	for _, outage := range outages() {
+		t.Run(outage.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				issuer := verifytest.NewInMemory(issuerURL)
 				defer issuer.Close()
@@ -199,7 +199,7 @@ func TestGrace(t *testing.T) {
 					if got := accept(t, v, token); got.Stale || !got.Introspected.Equal(asked) {
 						t.Fatalf("%+v", got)
 					}
-					ill.strike(issuer)
+					outage.strike(issuer)
 					time.Sleep(ttl - 1)
 					if got := accept(t, v, token); got.Stale {
 						t.Error("grace within the TTL")
@@ -207,7 +207,7 @@ func TestGrace(t *testing.T) {
 					time.Sleep(time.Nanosecond)
 					graced := healthOf(s).Counters.Stale
 					got, err := v.Verify(t.Context(), token)
-					if !ill.grace {
+					if !outage.grace {
 						refuse(t, err, verify.ErrUnavailable)
 						continue
 					}
@@ -216,7 +216,7 @@ func TestGrace(t *testing.T) {
 					}
 					_, err = verifyFresh(v)(t.Context(), token)
 					refuse(t, err, verify.ErrUnavailable)
-					// The bound counts from when the answer was too old.
+					// Grace starts when the TTL ends.
 					time.Sleep(time.Until(asked.Add(ttl + grace - 10*time.Second)))
 					accept(t, v, token)
 					time.Sleep(time.Until(asked.Add(ttl + grace)))
@@ -306,16 +306,16 @@ func TestGraceHasBounds(t *testing.T) {
 	}))
 }
 
-// Calls about known tokens that break or time out open the breaker, after which
-// questions cost nothing. What a token could provoke never does: for a stranger's
-// token that is everything that does not cost time.
+// Calls about known tokens that fail in the transport open the breaker, and then
+// queries take no time. Failures that a token may cause do not: for unknown tokens
+// these are all failures that do not take long.
 func TestCircuitBreaker(t *testing.T) {
-	for _, ill := range illnesses() {
+	for _, outage := range outages() {
 		for name, about := range map[string]func(string) *verify.Query{"known": verified, "strangers": query} {
-			t.Run(ill.name+"/"+name, func(t *testing.T) {
+			t.Run(outage.name+"/"+name, func(t *testing.T) {
 				bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
-					ill.strike(issuer)
-					testBreaker(t, s, about, name == "known" && ill.opens || ill.waits > 0)
+					outage.strike(issuer)
+					testBreaker(t, s, about, name == "known" && outage.opens || outage.waits > 0)
 				})
 			})
 		}
@@ -376,8 +376,8 @@ func testBreaker(t *testing.T, s *introspect.Source, about func(string) *verify.
 	if n := calls() - before; n != 0 {
 		t.Errorf("%d calls through an open breaker", n)
 	}
-	// In a minute of illness and of a hundred requests a second few calls are
-	// made, and few requests wait.
+	// In a minute with a hundred requests a second, few calls are made and few
+	// requests wait.
 	var waited, tried int
 	end := time.Now().Add(time.Minute)
 	for i := 0; time.Now().Before(end); i++ {
@@ -396,36 +396,36 @@ func testBreaker(t *testing.T, s *introspect.Source, about func(string) *verify.
 	}
 }
 
-// A server that is back is noticed within two seconds, whatever it did before,
-// and whenever it comes back.
+// A server that is back is noticed within two seconds, however it failed and whenever
+// it comes back.
 func TestRecovery(t *testing.T) {
-	for _, ill := range illnesses() {
-		if !ill.opens && ill.name != "status 500" && ill.name != "status 401" {
+	for _, outage := range outages() {
+		if !outage.opens && outage.name != "status 500" && outage.name != "status 401" {
 			continue // of the rest these two stand for all
 		}
 		for _, discover := range []bool{false, true} {
 			for _, tokens := range []int{1, 20} {
-				t.Run(fmt.Sprintf("%s/discovery %v/%d tokens", ill.name, discover, tokens), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/discovery %v/%d tokens", outage.name, discover, tokens), func(t *testing.T) {
 					edit := func(c *introspect.Config) {
 						if discover {
 							c.URL = ""
 						}
 					}
-					for outage := 500 * time.Millisecond; outage < 40*time.Second; outage = outage*5/4 + 337*time.Millisecond {
+					for length := 500 * time.Millisecond; length < 40*time.Second; length = length*5/4 + 337*time.Millisecond {
 						bubble(t, edit, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 							var names []string
 							for range tokens {
 								names = append(names, issuer.OpaqueToken(nil))
 							}
-							ill.strike(issuer)
-							if discover && ill.fault != nil {
-								issuer.Fail(verifytest.OpenIDConfiguration, ill.fault)
-								issuer.Fail(verifytest.OAuthMetadata, ill.fault)
+							outage.strike(issuer)
+							if discover && outage.fault != nil {
+								issuer.Fail(verifytest.OpenIDConfiguration, outage.fault)
+								issuer.Fail(verifytest.OAuthMetadata, outage.fault)
 							}
 							var wg sync.WaitGroup
 							ctx, stop := context.WithCancel(context.Background())
 							begin := time.Now()
-							for i := 0; time.Since(begin) < outage; i++ {
+							for i := 0; time.Since(begin) < length; i++ {
 								wg.Go(func() { _, _ = s.Introspect(ctx, query(names[i%tokens])) })
 								time.Sleep(100 * time.Millisecond)
 							}
@@ -434,7 +434,7 @@ func TestRecovery(t *testing.T) {
 							recovered := make(chan time.Duration, 1)
 							for i := 0; len(recovered) == 0; i++ {
 								if time.Since(back) > 10*time.Second {
-									t.Fatalf("not back after an outage of %v", outage)
+									t.Fatalf("not back after an outage of %v", length)
 								}
 								wg.Go(func() {
 									if _, err := s.Introspect(ctx, query(names[i%tokens])); err == nil {
@@ -447,7 +447,7 @@ func TestRecovery(t *testing.T) {
 								time.Sleep(100 * time.Millisecond)
 							}
 							if d := <-recovered; d > 2*time.Second+100*time.Millisecond { // as often as it is looked
-								t.Errorf("back after %v, outage of %v", d, outage)
+								t.Errorf("back after %v, outage of %v", d, length)
 							}
 							stop()
 							wg.Wait()
@@ -459,7 +459,7 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// A server that is back but slow is used again, too.
+// A server that is back but slow is used again too.
 func TestSlowRecovery(t *testing.T) {
 	bubble(t, func(c *introspect.Config) { c.TTL = introspect.NoTTL }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		token := issuer.OpaqueToken(nil)
@@ -483,7 +483,7 @@ func TestSlowRecovery(t *testing.T) {
 	})
 }
 
-// Requests that give up early are no reason to think the server ill.
+// Requests that give up early do not count as failures of the server.
 func TestImpatientCallers(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		issuer.Fail(verifytest.Introspection, verifytest.Slow(time.Second))
@@ -502,7 +502,7 @@ func TestImpatientCallers(t *testing.T) {
 	})
 }
 
-// One line for each change of state, however long it lasts.
+// The log has one line for each change of state, however long the state lasts.
 func TestLogSaysChangesOnce(t *testing.T) {
 	var log logBuffer
 	bubble(t, func(c *introspect.Config) { c.Logger = log.logger() }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
@@ -527,7 +527,7 @@ func TestLogSaysChangesOnce(t *testing.T) {
 		issuer.Up()
 		many()
 		want(3, "answers again")
-		// What a token may provoke is a change only if it goes on.
+		// Failures that a token may cause change the state only if they are repeated.
 		issuer.Fail(verifytest.Introspection, verifytest.Times(4, verifytest.Status(400)))
 		many()
 		want(3, "answers again")
@@ -575,8 +575,8 @@ func TestHealth(t *testing.T) {
 	})
 }
 
-// Close ends what is under way, and what comes later fails, though there may be
-// an answer at hand.
+// Close cancels calls under way, and later queries fail even if there is an answer in
+// the cache.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := verifytest.NewInMemory(issuerURL)
@@ -619,7 +619,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// Fallback goes on with static keys when the source is closed.
+// Without Always, JWTs are still verified when the source is closed.
 func TestCloseLeavesFallback(t *testing.T) {
 	issuer := newIssuer(t)
 	v, s := verifier(t, issuer, false, nil)
@@ -629,7 +629,7 @@ func TestCloseLeavesFallback(t *testing.T) {
 	accept(t, v, issuer.Token(nil))
 }
 
-// Credentials that hang are as good as a server that does.
+// Credentials that hang are treated like a server that hangs.
 func TestHangingCredentials(t *testing.T) {
 	hang := introspect.Bearer(func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() })
 	bubble(t, func(c *introspect.Config) { c.Auth = hang }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {

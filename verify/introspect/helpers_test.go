@@ -26,8 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const issuerURL = "https://issuer.example"
 
-// newIssuer makes an issuer without a network; in a bubble its delays are in
-// fake time.
+// newIssuer makes an issuer in memory; in a bubble its delays take fake time.
 func newIssuer(t testing.TB) *verifytest.Server {
 	t.Helper()
 	s := verifytest.NewInMemory(issuerURL)
@@ -60,7 +59,7 @@ func config(issuer *verifytest.Server, edit func(*introspect.Config)) introspect
 	return c
 }
 
-// verifier makes a verifier with the issuer's keys at hand that asks it.
+// verifier makes a verifier that has the issuer's keys and introspects its tokens.
 func verifier(t testing.TB, issuer *verifytest.Server, always bool, edit func(*introspect.Config)) (*verify.Verifier, *introspect.Source) {
 	t.Helper()
 	s := introspect.New(config(issuer, edit))
@@ -76,7 +75,7 @@ func verifier(t testing.TB, issuer *verifytest.Server, always bool, edit func(*i
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { v.Close() })
-	for always && healthOf(s).Counters.Checks == 0 { // it begins by finding out whether it is answered
+	for always && healthOf(s).Counters.Checks == 0 { // it starts with a check
 		runtime.Gosched() // no time passes in a bubble
 	}
 	return v, s
@@ -86,7 +85,7 @@ func query(token string) *verify.Query {
 	return &verify.Query{Token: token, Digest: sha256.Sum256([]byte(token))}
 }
 
-// verified is a question about a JWT that has verified.
+// verified is a query about a verified JWT.
 func verified(token string) *verify.Query {
 	q := query(token)
 	q.Verified = true
@@ -105,7 +104,7 @@ func known(token string) *verify.Query {
 	return q
 }
 
-// ask demands an answer.
+// ask returns an answer; there must be one.
 func ask(t testing.TB, s *introspect.Source, q *verify.Query) *verify.Answer {
 	t.Helper()
 	a, err := s.Introspect(context.Background(), q)
@@ -115,7 +114,7 @@ func ask(t testing.TB, s *introspect.Source, q *verify.Query) *verify.Answer {
 	return a
 }
 
-// fail demands that there is none.
+// fail returns an error; there must be one.
 func fail(t testing.TB, s *introspect.Source, q *verify.Query) error {
 	t.Helper()
 	a, err := s.Introspect(context.Background(), q)
@@ -125,7 +124,7 @@ func fail(t testing.TB, s *introspect.Source, q *verify.Query) error {
 	return err
 }
 
-// accept and refuse demand what a verifier says.
+// accept and refuse check the decision of a verifier.
 func accept(t testing.TB, v *verify.Verifier, token string) *verify.Token {
 	t.Helper()
 	got, err := v.Verify(context.Background(), token)
@@ -143,13 +142,13 @@ func refuse(t testing.TB, err error, want verify.Reason) {
 	}
 }
 
-// A record is a request that an endpoint got.
+// A record is a request to an endpoint.
 type record struct {
 	form   url.Values
 	header http.Header
 }
 
-// A recorder is a fault that only looks on.
+// A recorder is a fault that records requests and answers normally.
 type recorder struct {
 	mu  sync.Mutex
 	log []record

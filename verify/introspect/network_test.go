@@ -20,13 +20,13 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// active serves an endpoint that finds every token good.
+// active serves an endpoint for which every token is active.
 func active(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"active":true,"sub":"user_1"}`)
 }
 
-// at makes a source for an endpoint, on a network of the test.
+// at makes a source for an endpoint of the test.
 func at(t *testing.T, url string, c introspect.Config) *introspect.Source {
 	t.Helper()
 	c.Auth, c.URL, c.TTL, c.Logger = basic(), url, introspect.NoTTL, slog.New(slog.DiscardHandler)
@@ -118,8 +118,8 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// Metadata that cannot be had is asked for once in a while, however many tokens
-// somebody makes up, and noticed soon when it can.
+// Metadata that cannot be read is requested at most once a second, however many tokens
+// arrive, and its return is noticed soon.
 func TestMissingMetadata(t *testing.T) {
 	for name, fault := range map[string]verifytest.Fault{
 		"status 404":  verifytest.Status(404),
@@ -153,8 +153,8 @@ func TestMissingMetadata(t *testing.T) {
 	}
 }
 
-// The values of a URL's query reach no log, error or Health, nor do user name and
-// password of a URL that is refused for having them.
+// The values of a URL's query are not in logs, errors and Health, and neither are user
+// name and password of a URL that is refused because of them.
 func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 	const secret = "S3CR3T"
 	for name, tc := range map[string]struct {

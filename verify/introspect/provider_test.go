@@ -12,7 +12,7 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// jwe makes what looks like an encrypted token: only its issuer could tell.
+// jwe makes a token that looks like an encrypted one.
 func jwe(header map[string]any) string {
 	text := must(json.Marshal(header))
 	return base64.RawURLEncoding.EncodeToString(text) + ".a2V5.aXY.Y2lwaGVydGV4dA.dGFn"
@@ -40,7 +40,7 @@ func TestEncryptedTokens(t *testing.T) {
 			issuer.Revoke(token)
 			_, err := v.VerifyRequest(t.Context(), &verify.Request{Token: token, Fresh: true})
 			refuse(t, err, verify.ErrInactive)
-			// One that was not issued, and one for another API.
+			// A token that was not issued, and one for another API.
 			_, err = v.Verify(t.Context(), token+"A")
 			refuse(t, err, verify.ErrInactive)
 			issuer.Issue(token+"B", verifytest.Claims{"aud": "other"})
@@ -77,7 +77,7 @@ func TestLightweightTokens(t *testing.T) {
 	if err := got.Claims(&c); err != nil || got.Subject != "user-7" || len(got.Audience) != 1 || !got.HasScope("orders:read") || strings.Join(c.Realm.Roles, " ") != "clerk" {
 		t.Errorf("%+v, %+v, %v", got, c, err)
 	}
-	// Without an answer it names nobody.
+	// Without an answer it has no subject.
 	_, err := fallback.Verify(t.Context(), token)
 	refuse(t, err, verify.ErrClaim)
 	issuer.Revoke(token)

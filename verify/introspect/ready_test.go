@@ -17,8 +17,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// alwaysAsking makes a verifier that asks about every token, in fake time. edit
-// comes before anything was asked.
+// alwaysAsking makes a verifier that introspects every token, in fake time. edit is
+// called before the first call.
 func alwaysAsking(t *testing.T, edit func(*verifytest.Server, *introspect.Config), f func(*testing.T, *verifytest.Server, *verify.Verifier, *introspect.Source)) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := verifytest.NewInMemory(issuerURL)
@@ -44,8 +44,8 @@ func alwaysAsking(t *testing.T, edit func(*verifytest.Server, *introspect.Config
 	})
 }
 
-// poll asks whether the verifier is ready each half second, as a cluster does, and
-// returns how long it took to be as wanted.
+// poll asks every half second whether the verifier is ready, as a readiness probe does,
+// and returns how long it took until the answer was as wanted.
 func poll(t *testing.T, v *verify.Verifier, want bool) time.Duration {
 	t.Helper()
 	for start := time.Now(); ; time.Sleep(500 * time.Millisecond) {
@@ -59,7 +59,7 @@ func poll(t *testing.T, v *verify.Verifier, want bool) time.Duration {
 	}
 }
 
-// stays demands that the verifier is or is not ready for ten seconds.
+// stays checks that the verifier stays ready, or not ready, for ten seconds.
 func stays(t *testing.T, v *verify.Verifier, ready bool) {
 	t.Helper()
 	for range 20 {
@@ -71,8 +71,8 @@ func stays(t *testing.T, v *verify.Verifier, ready bool) {
 	}
 }
 
-// Where every token needs an answer, a service that gets none is not ready, says
-// why in its log before anybody has sent it a token, and recovers by itself.
+// With Always, a service that gets no answers is not ready, logs why before the first
+// request arrives, and recovers by itself.
 func TestAlwaysIsReadyOnceAnswersCome(t *testing.T) {
 	secret := func(auth introspect.ClientAuth) func(*verifytest.Server, *introspect.Config) {
 		return func(_ *verifytest.Server, c *introspect.Config) { c.Auth = auth }
@@ -153,33 +153,33 @@ func TestAlwaysIsReadyOnceAnswersCome(t *testing.T) {
 	}
 }
 
-// A source that answers is ready, whatever it thinks of made-up tokens, and finds
-// out when it no longer is.
+// A source whose server answers is ready, even if the server fails for invented tokens,
+// and notices when that changes.
 func TestReadyAndBack(t *testing.T) {
 	alwaysAsking(t, nil, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
 		if v.Ready() {
-			t.Error("ready before anybody was asked")
+			t.Error("ready before the server was asked")
 		}
 		if d := poll(t, v, true); d != 0 {
 			t.Errorf("ready after %v", d)
 		}
-		for _, ill := range illnesses() {
-			ill.strike(issuer)
+		for _, outage := range outages() {
+			outage.strike(issuer)
 			for range 12 { // callers notice
 				_, _ = v.Verify(t.Context(), issuer.Token(nil))
 				time.Sleep(200 * time.Millisecond)
 			}
 			if d := poll(t, v, false); d > 8*time.Second {
-				t.Errorf("%s: not ready after %v", ill.name, d)
+				t.Errorf("%s: not ready after %v", outage.name, d)
 			}
 			cure(issuer)
 			if d := poll(t, v, true); d > 8*time.Second {
-				t.Errorf("%s: ready after %v", ill.name, d)
+				t.Errorf("%s: ready after %v", outage.name, d)
 			}
 			accept(t, v, issuer.Token(nil))
 		}
 	})
-	// A server that does not like made-up tokens.
+	// A server that fails for invented tokens.
 	for _, status := range []int{400, 422, 500} {
 		unknown := func(_ *verifytest.Server, c *introspect.Config) {}
 		alwaysAsking(t, func(s *verifytest.Server, c *introspect.Config) {
@@ -192,8 +192,8 @@ func TestReadyAndBack(t *testing.T) {
 	}
 }
 
-// Being asked whether it is ready costs a call a second while there is doubt, and
-// one a minute otherwise.
+// Ready causes at most a call a second while the source is not ready, and otherwise one
+// a minute.
 func TestReadinessCostsLittle(t *testing.T) {
 	alwaysAsking(t, nil, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
 		ask := func(d time.Duration) (calls int) {
@@ -223,8 +223,7 @@ func TestReadinessCostsLittle(t *testing.T) {
 	})
 }
 
-// In fallback mode a service is ready without answers, and asks nobody before it
-// has to.
+// Without Always a service is ready without answers, and makes no call until it has to.
 func TestFallbackIsReadyWithoutAnswers(t *testing.T) {
 	issuer := newIssuer(t)
 	v, _ := verifier(t, issuer, false, nil)
@@ -238,7 +237,7 @@ func TestFallbackIsReadyWithoutAnswers(t *testing.T) {
 	}
 }
 
-// No token that a stranger makes up turns readiness off or holds it off.
+// Invented tokens do not make a service unready, and do not keep it unready.
 func TestStrangersDoNotDecideAboutReadiness(t *testing.T) {
 	for name, fault := range map[string]verifytest.Fault{
 		"400": verifytest.Status(400), "401": verifytest.Status(401), "403": verifytest.Status(403), "404": verifytest.Status(404), "500": verifytest.Status(500),
@@ -271,7 +270,7 @@ func TestStrangersDoNotDecideAboutReadiness(t *testing.T) {
 	}
 }
 
-// about has a fault strike for some tokens.
+// about applies a fault to some tokens only.
 func about(some func(token string) bool, fault verifytest.Fault) verifytest.Fault {
 	return func(next http.Handler) http.Handler {
 		faulty := fault(next)
@@ -296,7 +295,7 @@ func TestClosedSourceIsNotReady(t *testing.T) {
 	})
 }
 
-// The log names what was asked, without secrets, and what matters of the outcome.
+// The log names the URL, without secrets, and the cause of the failure.
 func TestLogNamesWhatFailed(t *testing.T) {
 	const secret = "S3CR3T"
 	for _, tc := range []struct {
@@ -348,8 +347,8 @@ func TestLogNamesWhatFailed(t *testing.T) {
 	}
 }
 
-// Signed answers are for somebody: without a client ID and without an audience
-// none could ever be believed.
+// Signed answers have an audience: with neither a client ID nor an audience none could
+// be accepted.
 func TestSignedAnswersNeedAnAudience(t *testing.T) {
 	bearer := introspect.Bearer(func(context.Context) (string, error) { return "x", nil })
 	for _, tc := range []struct {
@@ -396,8 +395,7 @@ func TestLateCheckDoesNotCount(t *testing.T) {
 	})
 }
 
-// A server that comes up and refuses this client is another state than one that
-// is down.
+// A server that refuses this client after it was down gets another log line.
 func TestLogSaysWhenItIsTheSetup(t *testing.T) {
 	var log logBuffer
 	alwaysAsking(t, func(s *verifytest.Server, c *introspect.Config) {

@@ -18,9 +18,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// Tokens that somebody makes up so that the server fails keep nobody else from
-// being served: not JWTs, not tokens that were seen before, and, where the server
-// fails quickly, not even those that were not.
+// Tokens that are made to let the server fail do not affect others: neither JWTs nor
+// tokens seen before, nor, if the server fails quickly, new ones.
 func TestStrangersDoNotStopOthers(t *testing.T) {
 	isEvil := func(token string) bool { return strings.HasPrefix(token, "evil") }
 	for _, tc := range []struct {
@@ -86,9 +85,9 @@ func TestStrangersDoNotStopOthers(t *testing.T) {
 	}
 }
 
-// Made-up tokens while the server hangs, and whose callers leave, take a bounded
-// number of calls and goroutines. Beyond it there is a quick 503, and tokens that
-// are known have slots of their own.
+// While the server hangs, invented tokens whose clients leave take a limited number of
+// calls and goroutines. Further ones get a 503 quickly, and known tokens have their
+// own slots.
 func TestFloodOfStrangers(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		seen := issuer.OpaqueToken(nil)
@@ -140,7 +139,7 @@ func TestFloodOfStrangers(t *testing.T) {
 		if n := quick.Load(); n != 3000-128 {
 			t.Errorf("%d quick refusals", n)
 		}
-		// What is left when the callers are gone: the calls, until they time out.
+		// The calls go on until they time out.
 		if n := runtime.NumGoroutine() - before; n > 128*5 {
 			t.Errorf("%d goroutines", n)
 		}
@@ -152,7 +151,7 @@ func TestFloodOfStrangers(t *testing.T) {
 	})
 }
 
-// A short burst of new tokens is not a flood: they wait for their turn.
+// A short burst of new tokens is not a flood: they wait for a slot.
 func TestBurstOfNewTokens(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		issuer.Fail(verifytest.Introspection, verifytest.Slow(50*time.Millisecond))
@@ -169,8 +168,8 @@ func TestBurstOfNewTokens(t *testing.T) {
 	})
 }
 
-// An answer that a token is no longer active is not pushed out by made-up tokens
-// either, and no answer that was asked for before takes its place.
+// Invented tokens do not evict an answer that a token is no longer active, and no
+// answer of an earlier call replaces it.
 func TestRevocationStaysKnown(t *testing.T) {
 	issuer := newIssuer(t)
 	const size = 40
@@ -189,8 +188,8 @@ func TestRevocationStaysKnown(t *testing.T) {
 	}
 }
 
-// Of an active answer and an inactive one whose calls overlap the inactive one
-// counts, if it was here first: who knows which of the two was decided first.
+// If the calls of an active and an inactive answer overlap, the inactive one counts if
+// it arrived first: the order in which the server decided is not known.
 func TestOverlappingAnswers(t *testing.T) {
 	bubble(t, func(c *introspect.Config) { c.TTL = time.Minute }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		answer := func(active bool, after time.Duration) verifytest.Fault {
