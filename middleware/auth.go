@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,10 @@ type Config struct {
 	// in two of them is malformed; [FirstOf] lets the first one count. Default:
 	// [AuthorizationHeader] alone.
 	Credentials []CredentialSource
+	// ClientCertificate finds the client's certificate, for tokens that are bound
+	// to one (RFC 8705 section 3). It is asked about those tokens alone. Default:
+	// none, and such tokens are refused.
+	ClientCertificate CertificateSource
 	// Authenticators admit callers with credentials of other kinds: API keys,
 	// sessions. They are asked in order, where a request has no bearer token: one
 	// that is there decides alone, good or bad. Default: none.
@@ -57,17 +62,35 @@ type Config struct {
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, f *Refusal)
 }
 
+// A CertificateSource finds the certificate that a client has proved to hold, in
+// the TLS connection or in what a trusted proxy says of it.
+type CertificateSource interface {
+	// Validate returns the source's faults, each a [verify.Fault].
+	Validate() error
+	// Thumbprint returns the SHA-256 hash of the certificate's DER form. The error
+	// says why there is none. It must be safe for concurrent use.
+	Thumbprint(r *http.Request) ([sha256.Size]byte, error)
+}
+
 // An Auth decides about requests. It is safe for concurrent use.
 type Auth struct {
 	verifier *verify.Verifier
 	config   Config
 	logger   *slog.Logger
 	metadata *metadata
+	accepted []string // schemes of the Authorization header
+	offered  []scheme // those of challenges, the strongest first
 	lines    throttle
-	passed   moment // when a token was last good
+	lastGood moment // when a token was last good
 }
 
-// Format keeps an Auth that is printed short, and silent about its parts.
+// A scheme is an authentication scheme as a challenge offers it.
+type scheme struct {
+	name string
+	algs string // of its proofs (RFC 9449 section 7.1); empty: it has none
+}
+
+// Format prints the type and nothing more.
 func (a *Auth) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "middleware.Auth") }
 
 // New makes an Auth. It reports every fault of the configuration at once (see
@@ -80,7 +103,7 @@ func New(v *verify.Verifier, c Config) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{verifier: v, config: c, logger: c.Logger, metadata: m}
+	a := &Auth{verifier: v, config: c, logger: c.Logger, metadata: m, accepted: bearerAlone, offered: []scheme{{name: schemeBearer}}}
 	a.config.Credentials = slices.Clone(c.Credentials)
 	if len(c.Credentials) == 0 {
 		a.config.Credentials = defaultCredentials
@@ -114,6 +137,9 @@ func (c Config) prepare(issuers []string) (m *metadata, err error) {
 		if s.read == nil {
 			bad.Add(fmt.Sprintf("Credentials[%d]", i), "is empty")
 		}
+	}
+	if c.ClientCertificate != nil {
+		bad.Join("ClientCertificate", c.ClientCertificate.Validate())
 	}
 	for i, k := range c.Authenticators {
 		bad.Join(fmt.Sprintf("Authenticators[%d]", i), k.check())

@@ -3,7 +3,6 @@ package middleware
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 
 	"github.com/bearerkit/bearerkit/internal/faults"
@@ -75,22 +74,11 @@ func (a *Auth) authenticate(ctx context.Context, by *Authenticator, credentials 
 	case errors.Is(err, ErrNoUser):
 		return nil, badCaller.with(err)
 	case err != nil:
-		return nil, said(err, callerDenied, callerUnavailable)
+		return nil, failureOf(err, callerDenied, callerUnavailable)
 	case t == nil:
 		return nil, callerUnavailable.with(errNoToken)
 	case a.expired(t):
 		return nil, badCaller.with(verify.ErrExpired)
 	}
 	return t, nil
-}
-
-// presented finds the request's credentials: a bearer token, or else those of
-// the first authenticator that has some. They are "" if there are none.
-func (a *Auth) presented(r *http.Request) (by *Authenticator, credentials string, err error) {
-	credentials, err = a.credentials(r)
-	for i := 0; credentials == "" && err == nil && i < len(a.config.Authenticators); i++ {
-		by = &a.config.Authenticators[i]
-		credentials, err = by.Credentials.read(r)
-	}
-	return by, credentials, err
 }

@@ -123,12 +123,12 @@ func TestAuthenticator(t *testing.T) {
 					}
 					continue
 				}
-				if f == nil || f.Status != c.status || f.Reason != c.reason || len(f.Challenges) != len(c.challenges) {
+				if f == nil || f.Status != c.status || f.Reason != c.reason || len(f.Header["Www-Authenticate"]) != len(c.challenges) {
 					t.Fatalf("%s: %+v", kind, f)
 				}
 				for i, start := range c.challenges {
-					if !strings.HasPrefix(f.Challenges[i], start) {
-						t.Errorf("%s: challenges %q", kind, f.Challenges)
+					if !strings.HasPrefix(f.Header["Www-Authenticate"][i], start) {
+						t.Errorf("%s: challenges %q", kind, f.Header["Www-Authenticate"])
 					}
 				}
 			}

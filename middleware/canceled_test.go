@@ -109,7 +109,7 @@ func TestClientHangsUp(t *testing.T) {
 				if f.Status != 499 || f.Reason != "canceled" || seen[0].Outcome != middleware.Canceled || seen[0].Status != 499 || seen[0].Reason != "canceled" {
 					t.Errorf("refusal %+v, observed %+v", f, seen[0])
 				}
-				if len(f.Challenges) > 0 || f.RetryAfter != 0 || f.Err == nil {
+				if len(f.Header["Www-Authenticate"]) > 0 || f.Header.Get("Retry-After") != "" || f.Err == nil {
 					t.Errorf("refusal %+v", f)
 				}
 				if log.Len() > 0 {

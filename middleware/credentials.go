@@ -23,12 +23,21 @@ type CredentialSource struct {
 	name string
 	// methods are the RFC 9728 section 2 names of the place, if it has any.
 	methods []string
-	// read returns the token, or "" if there are no credentials. An error that
-	// wraps verify.ErrSyntax means that the request is malformed.
-	read func(*http.Request) (token string, err error)
+	// read returns what is in the place; the zero value if there are no
+	// credentials. schemes are those that the Authorization header may have. An
+	// error that wraps verify.ErrSyntax means that the request is malformed.
+	read func(r *http.Request, schemes []string) (found, error)
 	// hint says why a request has no credentials in the place though something
 	// is there, or returns "". It may be nil.
-	hint func(*http.Request) string
+	hint func(r *http.Request, schemes []string) string
+}
+
+// found is what a place in a request has: a token, or credentials of another
+// kind.
+type found struct {
+	token  string
+	scheme string // that came before the token; empty in places without schemes
+	inURL  bool
 }
 
 // malformed is the error of a request whose credentials are malformed. It is a
@@ -42,36 +51,68 @@ func (m malformed) Is(target error) bool { return target == verify.ErrSyntax }
 func severalIn(place string) error { return malformed("more than one token in " + place) }
 
 // AuthorizationHeader is the Authorization header with the Bearer scheme, whose
-// name is case-insensitive (RFC 6750 section 2.1, RFC 9110 section 11.1). It is
-// the default, and the only place that every client can use. Credentials of
-// another scheme are left to others.
+// name is case-insensitive (RFC 6750 section 2.1, RFC 9110 section 11.1), or with
+// a scheme of the verifier's bindings, such as DPoP. It is the default, and the
+// only place that every client can use. Credentials of other schemes are left to
+// others.
 func AuthorizationHeader() CredentialSource {
-	const place = "the Authorization header"
-	read := func(r *http.Request) (string, error) {
-		values := r.Header["Authorization"]
-		if len(values) == 0 {
-			return "", nil
-		}
-		if len(values) > 1 {
-			// The field is a single one (RFC 9110 section 5.3), and another
-			// reader of the request may take the other value.
-			return "", malformed("more than one Authorization header")
-		}
-		if !hasBearer(values[0]) {
-			return "", nil
-		}
-		switch rest := values[0][len(bearer):]; {
-		case len(rest) > 1 && rest[0] == ' ' && strings.Trim(rest, " ") != "":
-			// One space; the verifier refuses what is not a b64token, a second
-			// space included.
-			return rest[1:], nil
-		case rest != "" && isTokenChar(rest[0]):
-			return "", nil // a scheme whose name starts alike
-		default:
-			return "", afterBearer(rest)
-		}
+	return CredentialSource{
+		name:    "the Authorization header",
+		methods: []string{"header"},
+		read: func(r *http.Request, schemes []string) (found, error) {
+			scheme, token, err := Authorization(r.Header["Authorization"], schemes...)
+			return found{token: token, scheme: scheme}, err
+		},
+		hint: authorizationMistake,
 	}
-	return CredentialSource{name: place, methods: []string{"header"}, read: read, hint: authorizationMistake}
+}
+
+// Authorization reads the Authorization field of a request, or what stands for it
+// in a transport that is not HTTP, for the [verify.Request] of [Guard.Admit]. The
+// values are those of the field, the schemes the ones that count: Bearer if none
+// are given. It returns the scheme as it is spelled in that list, and the token;
+// both are empty if there is no such field, or one with another scheme. If the
+// field is malformed, the error wraps [verify.ErrSyntax] and the scheme is that
+// of the field, if it could be read.
+//
+// The token is what follows the scheme and one space. The verifier refuses what
+// is not a token in it, such as a second space.
+func Authorization(values []string, schemes ...string) (scheme, token string, err error) {
+	if len(values) == 0 {
+		return "", "", nil
+	}
+	if len(values) > 1 {
+		// The field is a single one (RFC 9110 section 5.3), and another
+		// reader of the request may take the other value.
+		return "", "", malformed("more than one Authorization header")
+	}
+	if len(schemes) == 0 {
+		schemes = bearerAlone
+	}
+	for _, scheme := range schemes {
+		if !hasScheme(values[0], scheme) {
+			continue
+		}
+		rest := values[0][len(scheme):]
+		if len(rest) > 1 && rest[0] == ' ' && strings.Trim(rest, " ") != "" {
+			return scheme, rest[1:], nil
+		}
+		return scheme, "", schemeMistake(scheme, rest)
+	}
+	return "", "", nil
+}
+
+var bearerAlone = []string{schemeBearer}
+
+// hasScheme reports whether the value of an Authorization field begins with the
+// scheme, in any case, and not with another one whose name starts alike.
+func hasScheme(value, scheme string) bool {
+	return startsWith(value, scheme) && (len(value) == len(scheme) || !isTokenChar(value[len(scheme)]))
+}
+
+// startsWith reports whether s begins with the prefix, in any case.
+func startsWith(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // Cookie is a cookie of the given name. A service that takes tokens from cookies
@@ -80,7 +121,7 @@ func AuthorizationHeader() CredentialSource {
 func Cookie(name string) CredentialSource {
 	checkFieldName("Cookie", name)
 	place := "the cookie " + name
-	return CredentialSource{name: place, read: func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, read: func(r *http.Request, _ []string) (found, error) {
 		var values []string
 		for _, c := range r.CookiesNamed(name) {
 			values = append(values, c.Value)
@@ -94,11 +135,11 @@ func Cookie(name string) CredentialSource {
 // find the form where http.Request.ParseForm puts it, and no body.
 func FormParameter() CredentialSource {
 	const place = "the form"
-	return CredentialSource{name: place, methods: []string{"body"}, read: func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, methods: []string{"body"}, read: func(r *http.Request, _ []string) (found, error) {
 		mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 		if r.Method == http.MethodGet || r.Method == http.MethodHead ||
 			!strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
-			return "", nil
+			return found{}, nil
 		}
 		// The body alone: what is wrong with the query is between the client
 		// and the handler, whose own ParseForm goes on from here.
@@ -107,7 +148,7 @@ func FormParameter() CredentialSource {
 		err := body.ParseForm()
 		r.PostForm = body.PostForm
 		if err != nil {
-			return "", malformed("the form cannot be read")
+			return found{}, malformed("the form cannot be read")
 		}
 		return only(r.PostForm["access_token"], place)
 	}}
@@ -117,17 +158,22 @@ func FormParameter() CredentialSource {
 // section 2.3). It is insecure because URLs end up in logs, histories and
 // Referer headers; RFC 9700 section 4.3.2 forbids it. For browsers' WebSockets,
 // which cannot set headers, there is [WebSocketProtocol].
+//
+// [Guard.Serve] marks the answers to such requests with Cache-Control: private,
+// which a handler can replace.
 func InsecureQueryParameter() CredentialSource {
 	const place = "the query"
-	return CredentialSource{name: place, methods: []string{"query"}, read: func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, methods: []string{"query"}, read: func(r *http.Request, _ []string) (found, error) {
 		if !strings.Contains(r.URL.RawQuery, "access_token") && !strings.Contains(r.URL.RawQuery, "%") {
-			return "", nil // the usual case, without parsing
+			return found{}, nil // the usual case, without parsing
 		}
 		values, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil && mayHideToken(r.URL.RawQuery) {
-			return "", malformed("the query cannot be read")
+			return found{}, malformed("the query cannot be read")
 		}
-		return only(values["access_token"], place)
+		has, err := only(values["access_token"], place)
+		has.inURL = has.token != ""
+		return has, err
 	}}
 }
 
@@ -153,20 +199,20 @@ func mayHideToken(query string) bool {
 
 var escape = regexp.MustCompile("%[0-9A-Fa-f]{2}")
 
-// only returns the one value that is not empty, or "" if there is none. An empty
+// only returns the one value that is not empty, if there is one. An empty
 // parameter counts as omitted (RFC 6749 section 3.1), and so does what a logout
 // leaves of a cookie.
-func only(values []string, place string) (token string, err error) {
+func only(values []string, place string) (has found, err error) {
 	for _, v := range values {
 		switch {
 		case v == "":
-		case token != "":
-			return "", severalIn(place)
+		case has.token != "":
+			return found{}, severalIn(place)
 		default:
-			token = v
+			has.token = v
 		}
 	}
-	return token, nil
+	return has, nil
 }
 
 // isTokenChar reports whether c may be part of a token of RFC 9110 section
@@ -176,21 +222,33 @@ func isTokenChar(c byte) bool {
 		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// credentials finds the request's one token; it is "" if there is none.
-func (a *Auth) credentials(r *http.Request) (token string, err error) {
+// bearerToken finds the request's one token; it is the zero value if there is
+// none. An error comes with the scheme, if it is known.
+func (a *Auth) bearerToken(r *http.Request) (has found, err error) {
 	var place string
 	for _, s := range a.config.Credentials {
-		switch t, err := s.read(r); {
+		switch f, err := s.read(r, a.accepted); {
 		case err != nil:
-			return "", err
-		case t == "":
-		case token != "":
-			return "", malformed("tokens in two places: " + place + " and " + s.name)
+			return f, err
+		case f.token == "":
+		case has.token != "":
+			return found{}, malformed("tokens in two places: " + place + " and " + s.name)
 		default:
-			token, place = t, s.name
+			has, place = f, s.name
 		}
 	}
-	return token, nil
+	return has, nil
+}
+
+// presented finds the request's credentials: a token, or else those of the first
+// authenticator that has some. They are the zero value if there are none.
+func (a *Auth) presented(r *http.Request) (by *Authenticator, has found, err error) {
+	has, err = a.bearerToken(r)
+	for i := 0; has.token == "" && err == nil && i < len(a.config.Authenticators); i++ {
+		by = &a.config.Authenticators[i]
+		has, err = by.Credentials.read(r, nil)
+	}
+	return by, has, err
 }
 
 // badCredentials is the failure of a request whose credentials could not be

@@ -119,7 +119,7 @@ func TestErrorsOfTheApplication(t *testing.T) {
 					t.Errorf("%s, %v: %+v, want %+v", name, err, f, want)
 					continue
 				}
-				if (len(f.Challenges) > 0) != (f.Status == 401) || (f.RetryAfter > 0) != (f.Status == 503) || !slices.Contains(middleware.Reasons(), f.Reason) {
+				if (len(f.Header["Www-Authenticate"]) > 0) != (f.Status == 401) || (f.Header.Get("Retry-After") != "") != (f.Status == 503) || !slices.Contains(middleware.Reasons(), f.Reason) {
 					t.Errorf("%s, %v: %+v", name, err, f)
 				}
 				if loud := strings.Contains(log.String(), "level=ERROR"); loud != (f.Status == 503) || loud && !strings.Contains(log.String(), fmt.Sprintf("reason=%s status=503 ", f.Reason)) {

@@ -28,7 +28,7 @@ func Func(description string, f func(ctx context.Context, t *verify.Token) error
 	if f == nil {
 		panic("middleware: Func of a nil function")
 	}
-	return function("Func", description, func(s *state) error { return f(s.ctx, s.token) })
+	return function("Func", description, func(s *subject) error { return f(s.id, s.id.token) })
 }
 
 // RequestFunc is [Func] with the request, whose context has the user and the
@@ -45,27 +45,27 @@ func RequestFunc(description string, f func(r *http.Request, t *verify.Token) er
 	if f == nil {
 		panic("middleware: RequestFunc of a nil function")
 	}
-	return function("RequestFunc", description, func(s *state) error {
-		r := s.request()
+	return function("RequestFunc", description, func(s *subject) error {
+		r := s.httpRequest()
 		if r == nil {
 			return errors.New("middleware: a RequestFunc needs an HTTP request")
 		}
-		return f(r, s.token)
+		return f(r, s.id.token)
 	})
 }
 
 // function is a requirement of a function of the application.
-func function(maker, description string, f func(*state) error) Requirement {
+func function(maker, description string, f func(*subject) error) Requirement {
 	if description == "" || !isQuotable(description) {
 		panic("middleware: " + maker + " needs a description in printable ASCII without quotes or backslashes")
 	}
 	no := forbidden(description, ReasonRequirement)
-	return requirement{test: func(s *state) *failure { return said(f(s), no, requirementUnavailable) }}
+	return requirement{test: func(s *subject) *failure { return failureOf(f(s), no, requirementUnavailable) }}
 }
 
-// said returns what the error of an application's function means: nothing, no,
+// failureOf returns what the error of an application's function means: nothing, no,
 // or, unless it was made for saying no, that the function could not find out.
-func said(err error, no, trouble *failure) *failure {
+func failureOf(err error, no, trouble *failure) *failure {
 	switch {
 	case err == nil:
 		return nil

@@ -14,7 +14,7 @@ func TestRequestFuncWithoutRequest(t *testing.T) {
 		t.Error("called")
 		return nil
 	})
-	if f := q.check(&state{ctx: t.Context(), token: &verify.Token{}}); f == nil || f.code.status() != http.StatusServiceUnavailable || f.reason != ReasonRequirementUnavailable {
+	if f := q.check(&subject{id: &identity{Context: t.Context(), token: &verify.Token{}}}); f == nil || f.code.status() != http.StatusServiceUnavailable || f.reason != ReasonRequirementUnavailable {
 		t.Errorf("%+v", f)
 	}
 }

@@ -17,7 +17,7 @@ type Guard struct {
 	auth         *Auth
 	optional     bool
 	requirements []Requirement
-	ask          ask
+	wants        wants
 }
 
 func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
@@ -27,76 +27,153 @@ func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
 			panic("middleware: nil Requirement")
 		}
 		g.requirements = append(g.requirements, q)
-		q.tell(&g.ask)
+		q.demand(&g.wants)
 	}
-	if g.ask.fresh && !a.verifier.Introspects() {
+	if g.wants.fresh && !a.verifier.Introspects() {
 		panic("middleware: NotRevoked needs introspection for every issuer (verify.Introspection)")
 	}
 	return g
 }
 
-// Format keeps a guard that is printed short, and silent about its parts.
+// Format prints the type and nothing more.
 func (g *Guard) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "middleware.Guard") }
 
-// Decide decides about a request. To serve it, Decide returns the request to go
-// on with, whose context has the user and the token ([UserFrom], [TokenFrom]),
-// and no refusal. Otherwise it returns the refusal, to be written with
-// [Refusal.Write]. It writes nothing itself.
+// Serve decides about a request for an adapter. If the request is refused, Serve
+// has written the answer. Otherwise it returns the request to go on with, whose
+// context has the user and the token ([UserFrom], [TokenFrom]), and has set what
+// the header of the answer needs: a new DPoP nonce and Cache-Control, where there
+// is a reason. The handler may replace them.
 //
-// The request to go on with may be a copy: call [Return] when the handler has
-// returned.
+// The route is its pattern, for logs and metrics, from routers that do not set
+// the request's Pattern; if it is empty, they have the Pattern. The request to go
+// on with may be a copy: call [Return] when the handler has returned.
 //
 // Guards may follow each other on one request, with other layers between them: a
 // token that a guard of the same Auth has verified is not verified again until
-// it expires, nor its user resolved again, unless a later guard has [NotRevoked] and
-// no earlier one had it.
-func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
-	return g.DecideRoute(r, "")
+// it expires, nor its user resolved again, unless a later guard has [NotRevoked]
+// and no earlier one had it. A proof of possession is not checked twice in any
+// case: it is good for one use.
+func (g *Guard) Serve(w http.ResponseWriter, r *http.Request, route string) (admitted *http.Request, ok bool) {
+	s, refusal := g.decide(r, route)
+	if refusal != nil {
+		refusal.Write(w, r)
+		return nil, false
+	}
+	s.setHeader(w.Header())
+	return s.served, true
 }
 
-// DecideRoute is Decide for a router that does not set the request's Pattern:
-// route is the pattern of the route, for logs and metrics; if it is empty, they
-// have the Pattern.
-func (g *Guard) DecideRoute(r *http.Request, route string) (*http.Request, *Refusal) {
-	start := time.Now()
+// Decide decides about a request and writes nothing. It returns the request to go
+// on with, as [Guard.Serve] does, or the refusal. It is for services that write
+// the answer themselves; what the header of an admitted answer needs, is left
+// out.
+func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
+	s, refusal := g.decide(r, "")
+	if refusal != nil {
+		return nil, refusal
+	}
+	return s.served, nil
+}
+
+// Admit decides about a request of a transport that is not HTTP: gRPC, a message
+// queue. p is what the client presents, and nil if it presents nothing;
+// [Authorization] reads the token of a field. The route, a method's name perhaps,
+// is for logs and metrics. Admit returns a context with the user and the token, or
+// the refusal, whose Header and Status the transport translates.
+//
+// p belongs to the context from then on: Admit writes to it, and so must nobody
+// else. Fields for the header of the answer, which the transport sends back
+// whatever the decision was, are in [verify.Request.AnswerFields].
+func (g *Guard) Admit(ctx context.Context, route string, p *verify.Request) (context.Context, *Refusal) {
+	s := &subject{auth: g.auth, request: p}
+	return g.admit(ctx, route, s, nil)
+}
+
+// decide decides about an HTTP request. s.served is the request to go on with.
+func (g *Guard) decide(r *http.Request, route string) (*subject, *Refusal) {
 	if route == "" {
 		route = r.Pattern
 	}
-	earlier := latest(r.Context())
-	admitted, id, failed := g.decide(r)
-	if failed != nil && failed.unavailable() && hungUp(r.Context()) {
+	s := &subject{auth: g.auth, incoming: r}
+	ctx, refusal := g.admit(r.Context(), route, s, s.read())
+	if refusal != nil {
+		if s.served != nil {
+			Return(r, s.served) // a requirement has looked at it
+		}
+		return nil, refusal
+	}
+	s.serve(ctx)
+	return s, nil
+}
+
+// admit decides, and tells those who want to know. unreadable is why the
+// credentials could not be read, if they could not.
+func (g *Guard) admit(ctx context.Context, route string, s *subject, unreadable *failure) (context.Context, *Refusal) {
+	start := time.Now()
+	earlier := latest(ctx)
+	observer, within := g.auth.config.Observer, ctx
+	if observer != nil {
+		within = observer.Begin(ctx)
+	}
+	failed := unreadable
+	if failed == nil {
+		failed = g.check(within, s)
+	}
+	if failed != nil && failed.unavailable() && hungUp(ctx) {
 		failed = canceled.with(failed.cause)
 	}
 	d := Decision{Outcome: Allowed, Status: http.StatusOK, Route: route, Nested: earlier != nil && earlier.counted}
+	admitted := ctx
+	if s.id != nil {
+		d.Issuer = s.id.token.Issuer
+		if observer != nil && !sameContext(within, ctx) {
+			s.id = s.id.on(ctx)
+		}
+		admitted = s.id
+	}
 	switch {
 	case failed != nil:
 		d.Outcome, d.Reason, d.Status = Refused, failed.reason, failed.code.status()
 		if failed.code == codeCanceled {
 			d.Outcome = Canceled
 		}
-	case id == nil:
+	case s.id == nil:
 		d.Outcome = Anonymous
-		admitted = g.auth.anonymous(r, earlier)
+		admitted = s.anonymous(ctx, earlier)
 	}
 	d.Duration = time.Since(start)
-	g.auth.report(r.Context(), d, failed, id)
-	if rec := recordIn(r.Context()); rec != nil {
-		switch {
-		case failed == nil:
-			rec.set(d, admitted.Context())
-		case id != nil:
-			rec.set(d, id)
-		default:
-			rec.set(d, r.Context())
-		}
+	if rec := recordIn(ctx); rec != nil {
+		rec.set(d, admitted)
+	}
+	g.auth.log(within, d, failed, s.id)
+	if observer != nil {
+		observer.End(within, d)
 	}
 	if failed != nil {
-		if admitted != nil {
-			Return(r, admitted) // a requirement has looked at it
-		}
-		return nil, g.refuse(failed)
+		return nil, g.refuse(failed, s)
 	}
 	return admitted, nil
+}
+
+// check finds out who is there and whether the requirements are met. It leaves
+// the identity in s if the credentials are good, and none if there are none and
+// none are required.
+func (g *Guard) check(ctx context.Context, s *subject) *failure {
+	if s.request == nil {
+		if g.optional {
+			return nil
+		}
+		return g.auth.missing(s.incoming)
+	}
+	if f := s.identify(ctx, g.wants.fresh); f != nil {
+		return f
+	}
+	for _, q := range g.requirements {
+		if f := q.check(s); f != nil {
+			return f
+		}
+	}
+	return nil
 }
 
 // Return copies to a request what serving a copy of it has found out: the
@@ -133,94 +210,6 @@ func Return(r, served *http.Request) {
 			r.SetPathValue(name, served.PathValue(name))
 		}
 	}
-}
-
-// anonymous returns the request without a user. A handler may have sent it on
-// with its own context and other headers: the user of a guard is in there only
-// as long as the credentials that it came with are in the request. A user that
-// the application has put there itself stays.
-func (a *Auth) anonymous(r *http.Request, earlier *identity) *http.Request {
-	id := &identity{Context: r.Context(), counted: true}
-	switch {
-	case earlier == nil:
-	case earlier.auth != nil:
-		if by, credentials, _ := earlier.auth.presented(r); by == earlier.by && credentials == earlier.credentials {
-			return r
-		}
-	default:
-		id.token, id.user = earlier.token, earlier.user
-	}
-	return r.WithContext(id)
-}
-
-// decide returns the request to go on with and the identity that it is served
-// for, or a failure. The identity is there beside a failure if the token is good,
-// and the request if a requirement has looked at it. None of the three means that
-// nobody is there.
-func (g *Guard) decide(r *http.Request) (*http.Request, *identity, *failure) {
-	a := g.auth
-	by, credentials, err := a.presented(r)
-	switch {
-	case err != nil:
-		return nil, nil, badCredentials(err)
-	case credentials == "" && g.optional:
-		return nil, nil, nil
-	case credentials == "":
-		return nil, nil, a.nothing(r)
-	}
-	ctx := r.Context()
-	id, _ := ctx.Value(identityOf{a}).(*identity)
-	if id == nil || id.by != by || id.credentials != credentials || g.ask.fresh && !id.fresh || a.expired(id.token) {
-		var f *failure
-		if id, f = a.identify(ctx, by, credentials, g.ask.fresh); f != nil {
-			return nil, id, f
-		}
-	} else {
-		id = id.on(ctx)
-	}
-	s := state{ctx: id, token: id.token, auth: a, incoming: r}
-	for _, q := range g.requirements {
-		if f := q.check(&s); f != nil {
-			return s.served, id, f
-		}
-	}
-	return s.request(), id, nil
-}
-
-// expired reports whether a token that was good has expired meanwhile. One that
-// is not a JWT need not have an expiry.
-func (a *Auth) expired(t *verify.Token) bool {
-	return !t.Expiry.IsZero() && !a.verifier.Now().Before(t.Expiry.Add(a.verifier.Leeway()))
-}
-
-// identify finds out whose the credentials are and resolves the user. It returns
-// the identity beside a failure if the credentials are good.
-func (a *Auth) identify(ctx context.Context, by *Authenticator, credentials string, fresh bool) (*identity, *failure) {
-	t, f := a.vouch(ctx, by, credentials, fresh)
-	if f != nil {
-		return nil, f
-	}
-	id := &identity{Context: ctx, auth: a, by: by, credentials: credentials, token: t, fresh: fresh, counted: true}
-	if a.config.User.find == nil {
-		return id, nil
-	}
-	var err error
-	if id.user, err = a.config.User.find(ctx, t); err != nil {
-		return id, said(err, userDenied, userUnavailable)
-	}
-	return id, nil
-}
-
-// vouch verifies a bearer token, or asks the authenticator of other credentials.
-func (a *Auth) vouch(ctx context.Context, by *Authenticator, credentials string, fresh bool) (*verify.Token, *failure) {
-	if by != nil {
-		return a.authenticate(ctx, by, credentials)
-	}
-	t, err := a.verifier.VerifyRequest(ctx, &verify.Request{Token: credentials, Fresh: fresh})
-	if err != nil {
-		return nil, mistaken(credentials, err)
-	}
-	return t, nil
 }
 
 // hungUp reports whether a request's context has ended because the client has

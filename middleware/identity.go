@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"time"
 
 	"github.com/bearerkit/bearerkit/verify"
@@ -16,13 +17,12 @@ import (
 // that values, spans and deadlines of layers between two guards stay.
 type identity struct {
 	context.Context
-	auth        *Auth          // whose guard admitted the request by its credentials; nil if none did
-	by          *Authenticator // whose the credentials are; nil: a bearer token
-	credentials string
-	token       *verify.Token
-	user        any
-	fresh       bool // the authorization server was asked for this request
-	counted     bool // the Observer has been told of this request
+	auth    *Auth           // whose guard admitted the request by its credentials; nil if none did
+	by      *Authenticator  // whose the credentials are; nil: a token
+	request *verify.Request // what the client presented; never changed from here on
+	token   *verify.Token
+	user    any
+	counted bool // the Observer has been told of this request
 }
 
 // identityKey is the key of the latest identity in a context, identityOf of the
@@ -46,12 +46,18 @@ func (c *identity) Value(key any) any {
 
 // on returns the identity on top of another context of the same request.
 func (c *identity) on(ctx context.Context) *identity {
-	if ctx == context.Context(c) {
+	if sameContext(ctx, c) {
 		return c
 	}
 	again := *c
 	again.Context = ctx
 	return &again
+}
+
+// sameContext reports whether two contexts are known to be one. Only pointers are
+// compared: Go cannot compare values of every type.
+func sameContext(a, b context.Context) bool {
+	return reflect.TypeOf(a).Kind() == reflect.Pointer && a == b
 }
 
 // Format keeps a context that is printed from showing the credentials, whatever
@@ -102,7 +108,7 @@ func NewContext(ctx context.Context, user any, token *verify.Token) context.Cont
 // service, which is a different audience.
 func ExposeRawToken(ctx context.Context) (token string, ok bool) {
 	if id := latest(ctx); id != nil && id.auth != nil && id.by == nil {
-		return id.credentials, true
+		return id.request.Token, true
 	}
 	return "", false
 }
@@ -136,7 +142,8 @@ func Recheck(ctx context.Context) error {
 	if id == nil || id.auth == nil {
 		return fmt.Errorf("middleware: no credentials to check: %w", verify.ErrUnavailable)
 	}
-	_, f := id.auth.vouch(ctx, id.by, id.credentials, id.fresh)
+	again := *id.request // which others may be reading
+	_, f := id.auth.vouch(ctx, id.by, &again)
 	switch {
 	case f == nil:
 		return nil

@@ -14,15 +14,12 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// report logs a refusal and tells the observer.
-func (a *Auth) report(ctx context.Context, d Decision, f *failure, id *identity) {
-	if a.config.Observer != nil && (f != nil || !d.Nested) {
-		a.config.Observer.Observe(ctx, d)
-	}
+// log writes a line for a refusal, and remembers when a request was last served.
+func (a *Auth) log(ctx context.Context, d Decision, f *failure, id *identity) {
 	now := time.Now()
 	if f == nil {
 		if d.Outcome == Allowed {
-			a.passed.at(now)
+			a.lastGood.set(now)
 		}
 		return
 	}
@@ -95,7 +92,7 @@ func (a *Auth) level(f *failure, now time.Time) slog.Level {
 	case ReasonCredentialsUnavailable, ReasonUserUnavailable, ReasonRequirementUnavailable, ReasonCheckUnavailable:
 		return slog.LevelError
 	case Reason(verify.ErrExpired), Reason(verify.ErrInactive):
-		if a.passed.since(now) < time.Minute {
+		if a.lastGood.since(now) < time.Minute {
 			return slog.LevelInfo
 		}
 	}
@@ -165,8 +162,8 @@ func (t *throttle) allow(c cause, now time.Time) (held int, ok bool) {
 // moment is a time that is written often and need not be exact.
 type moment struct{ unix atomic.Int64 }
 
-// at takes the time down, to the second: most calls only read.
-func (m *moment) at(t time.Time) {
+// set stores the time, to the second: most calls only read.
+func (m *moment) set(t time.Time) {
 	if s := t.Unix(); m.unix.Load() != s {
 		m.unix.Store(s)
 	}

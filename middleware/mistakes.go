@@ -3,37 +3,39 @@ package middleware
 import (
 	"net/http"
 	"strings"
-
-	"github.com/bearerkit/bearerkit/verify"
 )
 
 // What clients do to a token before it arrives is much the same everywhere. The
 // functions in this file name the mistake, in fixed sentences: a description and
 // a log line never repeat what was sent.
 
-// noneOfAnyKind is noCredentials where other credentials than tokens will do.
+// noneOfAnyKind is noCredentials where other credentials than tokens are taken.
 var noneOfAnyKind = noCredentials.saying("credentials are required")
 
-// nothing is the failure of a request without credentials.
-func (a *Auth) nothing(r *http.Request) *failure {
+// missing is the failure of a request without credentials; r is nil outside of
+// HTTP.
+func (a *Auth) missing(r *http.Request) *failure {
 	f := noCredentials
 	if len(a.config.Authenticators) > 0 {
 		f = noneOfAnyKind
+	}
+	if r == nil {
+		return f
 	}
 	for _, s := range a.config.Credentials {
 		if s.hint == nil {
 			continue
 		}
-		if mistake := s.hint(r); mistake != "" {
+		if mistake := s.hint(r, a.accepted); mistake != "" {
 			return f.saying(f.description + ", and " + mistake)
 		}
 	}
 	return f
 }
 
-// authorizationMistake says why there are no bearer credentials in an
-// Authorization header that has a value, or returns "".
-func authorizationMistake(r *http.Request) string {
+// authorizationMistake says why there are no credentials of the given schemes in
+// an Authorization header that has a value, or returns "".
+func authorizationMistake(r *http.Request, schemes []string) string {
 	v := r.Header.Get("Authorization")
 	scheme, _, spaced := strings.Cut(v, " ")
 	switch {
@@ -41,35 +43,36 @@ func authorizationMistake(r *http.Request) string {
 		return ""
 	case isQuote(v[0]):
 		return "the Authorization header begins with a quote"
-	case !spaced && hasBearer(v):
-		return "no space follows Bearer in the Authorization header"
-	case !spaced && (len(scheme) > 20 || strings.ContainsAny(scheme, "._=~+/")):
+	case spaced:
+		return "the Authorization header has another scheme"
+	}
+	for _, s := range schemes {
+		if startsWith(v, s) {
+			return "no space follows " + s + " in the Authorization header"
+		}
+	}
+	if len(scheme) > 20 || strings.ContainsAny(scheme, "._=~+/") {
 		return "the Authorization header has no scheme before its value"
 	}
 	return "the Authorization header has another scheme"
 }
 
-// bearer is the scheme in lower case.
-const bearer = "bearer"
+// schemeBearer is the scheme of RFC 6750.
+const schemeBearer = "Bearer"
 
-// hasBearer reports whether s begins with the scheme's name, in any case.
-func hasBearer(s string) bool {
-	return len(s) >= len(bearer) && strings.EqualFold(s[:len(bearer)], bearer)
-}
-
-// afterBearer says what is wrong with what follows the scheme's name, which is
+// schemeMistake says what is wrong with what follows the scheme's name, which is
 // not a space and a token.
-func afterBearer(rest string) error {
-	const where = " in the Authorization header"
+func schemeMistake(scheme, rest string) error {
+	what := "no space follows "
 	switch {
 	case strings.Trim(rest, " ") == "":
-		return malformed("no token follows Bearer" + where)
+		what = "no token follows "
 	case rest[0] == ':':
-		return malformed("a colon follows Bearer" + where)
+		what = "a colon follows "
 	case rest[0] == '\t':
-		return malformed("a tab follows Bearer" + where)
+		what = "a tab follows "
 	}
-	return malformed("no space follows Bearer" + where)
+	return malformed(what + scheme + " in the Authorization header")
 }
 
 // tokenMistake says what is wrong with the characters of a token that is not a
@@ -119,25 +122,10 @@ func jwtMistake(token string) string {
 // or that write a scheme twice.
 func isPlaceholder(word string) bool {
 	switch strings.ToLower(word) {
-	case bearer, "token", "jwt", "dpop", "basic", "null", "undefined", "nil", "none":
+	case "bearer", "token", "jwt", "dpop", "basic", "null", "undefined", "nil", "none":
 		return true
 	}
 	return false
 }
 
 func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
-
-// mistaken is the failure of a token that the verifier did not accept, with the
-// mistake that a client has made in its place, if there is one that has a name.
-func mistaken(token string, err error) *failure {
-	f := refusedToken(err)
-	switch {
-	case f.code == codeInvalidRequest && token != "":
-		return f.saying(tokenMistake(token))
-	case f.reason == Reason(verify.ErrMalformed):
-		if mistake := jwtMistake(token); mistake != "" {
-			return f.saying(mistake)
-		}
-	}
-	return f
-}

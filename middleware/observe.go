@@ -23,25 +23,39 @@ type Decision struct {
 	Reason   Reason        // of a refusal; else empty
 	Status   int           // of a refusal; 499 of a canceled request; else 200
 	Route    string        // the route's pattern, as far as the router tells it to the guard; else empty
+	Issuer   string        // of the token, if it has verified, or as an Authenticator says; else empty
 	Duration time.Duration // what deciding took, the user's resolution included
 	// Nested says that an earlier guard has admitted this request, so that it
 	// has been counted already.
 	Nested bool
 }
 
-// An Observer learns of decisions, on the request's goroutine; metrics can hang
-// on it. It must be safe for concurrent use, and quick.
+// An Observer learns of decisions, on the request's goroutine; metrics and traces
+// can hang on it. It must be safe for concurrent use, and quick.
 //
-// Where guards follow each other, it learns once that a request was admitted,
-// and of a refusal by a later guard with Decision.Nested: the decisions without
-// it count requests. [WithRecord] tells a layer outside what came of a request in
-// the end.
+// Where guards follow each other, it learns of each: the decisions without
+// Decision.Nested count requests. [WithRecord] tells a layer outside what came of
+// a request in the end.
 type Observer interface {
-	Observe(ctx context.Context, d Decision)
+	// Begin is called before a guard decides. What it returns is the context of
+	// whatever the decision takes: verification, the resolver, requirements. So
+	// it can hold a span, the parent of theirs; the handler's context does not.
+	Begin(ctx context.Context) context.Context
+	// End is called with that context when the guard has decided.
+	End(ctx context.Context, d Decision)
 }
 
-// ObserverFunc makes an Observer of a function.
+// ObserverFunc makes an Observer of a function that counts: it learns of each
+// request once, and once more if a later guard refuses it (Decision.Nested).
 type ObserverFunc func(ctx context.Context, d Decision)
 
-// Observe calls f.
-func (f ObserverFunc) Observe(ctx context.Context, d Decision) { f(ctx, d) }
+// Begin returns ctx.
+func (f ObserverFunc) Begin(ctx context.Context) context.Context { return ctx }
+
+// End calls f, unless an earlier guard has admitted the request and so does this
+// one.
+func (f ObserverFunc) End(ctx context.Context, d Decision) {
+	if !d.Nested || d.Outcome == Refused || d.Outcome == Canceled {
+		f(ctx, d)
+	}
+}

@@ -3,24 +3,23 @@ package middleware
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/bearerkit/bearerkit/verify"
 )
 
 // A Refusal says how a request is refused. Its texts are made of fixed
 // sentences and of the configuration, never of what the request held.
 type Refusal struct {
-	Status      int           // 400, 401, 403 or 503; 499 if the client has gone
-	Code        string        // the error code, as in the body
-	Description string        // which check failed, in a sentence
-	Challenges  []string      // the WWW-Authenticate fields; none for a 403 that no other token would mend, and for a 503
-	RetryAfter  time.Duration // how long to wait before another try; 0 if waiting does not help
+	Status      int    // 400, 401, 403 or 503; 499 if the client has gone
+	Code        string // the error code, as in the body
+	Description string // which check failed, in a sentence
+	// Header has the fields that go with it: WWW-Authenticate, with one challenge
+	// a value, but none for a 403 that no other token would mend, and for a 503;
+	// Retry-After for a 503; DPoP-Nonce where there is a new one; Cache-Control.
+	Header http.Header
 	// Reason says in one word what happened.
 	Reason Reason
 	// Err is the error behind it, if there is one. It is for logs.
@@ -30,9 +29,9 @@ type Refusal struct {
 	out  *refusalWriter // what an ErrorHandler was given, in the Refusal that it was given
 }
 
-// Write writes the refusal: the challenge, Cache-Control: no-store, Retry-After
-// where it applies, and the body, or what Config.ErrorHandler makes of it. The
-// adapters call it; so does code that calls [Guard.Decide] itself.
+// Write writes the refusal: its Header, beside the challenges of other layers,
+// and the body, or what Config.ErrorHandler makes of it. [Guard.Serve] calls it;
+// so does code that calls [Guard.Decide] itself.
 //
 // An ErrorHandler may call it for the refusals that it does not want to write
 // itself. It then writes what the kit would have written, once, unless the
@@ -42,15 +41,17 @@ func (f *Refusal) Write(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
-	for _, c := range f.Challenges {
-		if !slices.Contains(h.Values("WWW-Authenticate"), c) { // beside those of other layers
-			h.Add("WWW-Authenticate", c)
+	for name, values := range f.Header {
+		if name != "Www-Authenticate" {
+			h[name] = slices.Clone(values)
+			continue
+		}
+		for _, c := range values {
+			if !slices.Contains(h[name], c) { // beside those of other layers
+				h[name] = append(h[name], c)
+			}
 		}
 	}
-	if f.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
-	}
-	h.Set("Cache-Control", "no-store")
 	if handler := f.auth.config.ErrorHandler; handler != nil && f.out == nil {
 		handed := *f
 		handed.out = &refusalWriter{ResponseWriter: w, status: f.Status}
@@ -111,53 +112,58 @@ var (
 	requirementUnavailable = unavailable("a requirement cannot be checked at the moment", ReasonRequirementUnavailable)
 )
 
-// refusedToken is the failure of a token that the verifier did not accept.
-func refusedToken(err error) *failure {
-	var e *verify.Error
-	if !errors.As(err, &e) {
-		e = &verify.Error{Reason: verify.ErrUnavailable, Cause: err}
-	}
-	f := badToken(e.Description(), Reason(e.Reason))
-	switch {
-	case e.Reason == verify.ErrUnavailable && e.Part == "check":
-		f = unavailable(e.Description(), ReasonCheckUnavailable)
-	case e.Reason == verify.ErrUnavailable:
-		f = unavailable(e.Description(), Reason(e.Reason))
-	case e.Reason == verify.ErrSyntax:
-		return malformedRequest(e.Description())
-	}
-	return f.with(err)
-}
-
 // refuse makes the refusal of a failure.
-func (g *Guard) refuse(f *failure) *Refusal {
-	r := &Refusal{Status: f.code.status(), Code: string(f.code), Description: f.description, Reason: f.reason, Err: f.cause, auth: g.auth}
+func (g *Guard) refuse(f *failure, s *subject) *Refusal {
+	h := http.Header{"Cache-Control": {"no-store"}}
 	switch f.code {
 	case codeUnavailable:
-		r.RetryAfter = retryAfter
+		h["Retry-After"] = []string{strconv.Itoa(int(retryAfter / time.Second))}
 	case codeCanceled:
 	case codeDenied:
 		// RFC 6750 has no code for what a token with another scope would not
 		// mend either, so there is nothing to challenge for.
 	default:
-		r.Challenges = []string{g.challenge(f)}
-		if f.code == codeUnauthorized || f.code == codeInvalidToken {
-			for _, k := range g.auth.config.Authenticators {
-				if k.Challenge != "" {
-					r.Challenges = append(r.Challenges, k.Challenge)
-				}
+		h["Www-Authenticate"] = g.challenges(f, s.attempted())
+	}
+	if s.request != nil {
+		for name, value := range s.request.AnswerFields() {
+			h.Set(name, value)
+		}
+	}
+	return &Refusal{Status: f.code.status(), Code: string(f.code), Description: f.description, Reason: f.reason, Header: h, Err: f.cause, auth: g.auth}
+}
+
+// challenges makes the WWW-Authenticate fields of a failure: one for each scheme
+// that is offered, and those of the authenticators. Only the challenge of the
+// scheme that was attempted says what was wrong (RFC 9449 section 7.2); if that is
+// not known, or not offered, all do. What is wanted of a token that is good is
+// said in the attempted scheme's alone.
+func (g *Guard) challenges(f *failure, attempted string) (list []string) {
+	is := func(s scheme) bool { return strings.EqualFold(s.name, attempted) }
+	known := slices.ContainsFunc(g.auth.offered, is)
+	alone := f.code == codeScope || f.code == codeStepUp
+	for _, s := range g.auth.offered {
+		if !known || is(s) || !alone {
+			list = append(list, g.challenge(s, f, !known || is(s)))
+		}
+	}
+	if f.code == codeUnauthorized || f.code == codeInvalidToken {
+		for _, k := range g.auth.config.Authenticators {
+			if k.Challenge != "" {
+				list = append(list, k.Challenge)
 			}
 		}
 	}
-	return r
+	return list
 }
 
-// challenge makes the Bearer challenge (RFC 6750 section 3) of a failure. It
-// asks for all that the guard's requirements want of a token, so that the next
-// one does not fail in its turn. Every value in it is known to be quotable.
-func (g *Guard) challenge(f *failure) string {
+// challenge makes the challenge of a scheme (RFC 6750 section 3, RFC 9449 section
+// 7.1). It asks for all that the guard's requirements want of a token, so that
+// the next one does not fail in its turn. Every value in it is known to be
+// quotable.
+func (g *Guard) challenge(s scheme, f *failure, withError bool) string {
 	var b strings.Builder
-	b.WriteString("Bearer")
+	b.WriteString(s.name)
 	sep := " "
 	add := func(name, value string) {
 		if value != "" {
@@ -166,21 +172,22 @@ func (g *Guard) challenge(f *failure) string {
 		}
 	}
 	add("realm", g.auth.config.Realm)
-	if f.code != codeUnauthorized {
+	if withError && f.code != codeUnauthorized {
 		// RFC 6750 section 3.1 wants no error code for a request that did not
 		// try.
 		add("error", string(f.code))
 		add("error_description", f.description)
 	}
 	if f.code != codeInvalidRequest {
-		add("scope", strings.Join(g.ask.scopes, " "))
+		add("scope", strings.Join(g.wants.scopes, " "))
 	}
 	if f.code == codeStepUp {
-		add("acr_values", strings.Join(g.ask.acr, " "))
-		if g.ask.maxAge > 0 {
-			add("max_age", strconv.Itoa(int(g.ask.maxAge/time.Second)))
+		add("acr_values", strings.Join(g.wants.acr, " "))
+		if g.wants.maxAge > 0 {
+			add("max_age", strconv.Itoa(int(g.wants.maxAge/time.Second)))
 		}
 	}
+	add("algs", s.algs)
 	if g.auth.metadata != nil {
 		add("resource_metadata", g.auth.metadata.url)
 	}

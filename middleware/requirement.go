@@ -1,8 +1,6 @@
 package middleware
 
 import (
-	"context"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,37 +19,13 @@ import (
 // of which one is required, or that cannot stand in a challenge: call them where
 // routes are registered, when a service starts.
 type Requirement interface {
-	check(*state) *failure
-	tell(*ask)
+	check(*subject) *failure
+	demand(*wants)
 }
 
-// state is what a requirement looks at.
-type state struct {
-	ctx   context.Context // has the user and the token
-	token *verify.Token
-	auth  *Auth
-	// incoming is the request as it came to the guard; nil if it is not one of
-	// HTTP.
-	incoming *http.Request
-	served   *http.Request
-}
-
-// request returns the request that the handler is going to get. Whatever a
-// requirement does to it, such as to read its form, the handler finds done.
-func (s *state) request() *http.Request {
-	switch {
-	case s.served != nil:
-	case s.incoming == nil || s.incoming.Context() == s.ctx:
-		s.served = s.incoming
-	default:
-		s.served = s.incoming.WithContext(s.ctx)
-	}
-	return s.served
-}
-
-// ask is what a guard's challenges ask for: all that its requirements want, so
+// wants is what a guard's challenges ask for: all that its requirements want, so
 // that a client which does as asked does not fail at the next requirement.
-type ask struct {
+type wants struct {
 	scopes []string
 	maxAge time.Duration // 0: none
 	acr    []string
@@ -59,15 +33,15 @@ type ask struct {
 }
 
 type requirement struct {
-	test func(*state) *failure
-	ask  func(*ask)
+	test    func(*subject) *failure
+	demands func(*wants)
 }
 
-func (q requirement) check(s *state) *failure { return q.test(s) }
+func (q requirement) check(s *subject) *failure { return q.test(s) }
 
-func (q requirement) tell(a *ask) {
-	if q.ask != nil {
-		q.ask(a)
+func (q requirement) demand(w *wants) {
+	if q.demands != nil {
+		q.demands(w)
 	}
 }
 
@@ -83,8 +57,8 @@ var (
 
 // onToken is a requirement on the token alone.
 func onToken(no *failure, met func(*verify.Token) bool) Requirement {
-	return requirement{test: func(s *state) *failure {
-		if met(s.token) {
+	return requirement{test: func(s *subject) *failure {
+		if met(s.id.token) {
 			return nil
 		}
 		return no
@@ -99,15 +73,15 @@ func Scope(all ...string) Requirement {
 	all = checkScopes("Scope", all)
 	no := lacksScope.naming(func(t *verify.Token) string { return "scope " + lacking(all, t.HasScope) })
 	return requirement{
-		test: func(s *state) *failure {
+		test: func(s *subject) *failure {
 			for _, scope := range all {
-				if !s.token.HasScope(scope) {
+				if !s.id.token.HasScope(scope) {
 					return no
 				}
 			}
 			return nil
 		},
-		ask: func(a *ask) { a.add(all...) },
+		demands: func(w *wants) { w.add(all...) },
 	}
 }
 
@@ -117,20 +91,20 @@ func AnyScope(any ...string) Requirement {
 	any = checkScopes("AnyScope", notEmpty("AnyScope", any))
 	no := lacksScope.naming(func(*verify.Token) string { return "scope " + oneOf(any) })
 	return requirement{
-		test: func(s *state) *failure {
-			if slices.ContainsFunc(any, s.token.HasScope) {
+		test: func(s *subject) *failure {
+			if slices.ContainsFunc(any, s.id.token.HasScope) {
 				return nil
 			}
 			return no
 		},
-		ask: func(a *ask) { a.add(any[0]) },
+		demands: func(w *wants) { w.add(any[0]) },
 	}
 }
 
-func (a *ask) add(scopes ...string) {
+func (w *wants) add(scopes ...string) {
 	for _, s := range scopes {
-		if !slices.Contains(a.scopes, s) {
-			a.scopes = append(a.scopes, s)
+		if !slices.Contains(w.scopes, s) {
+			w.scopes = append(w.scopes, s)
 		}
 	}
 }
@@ -186,18 +160,18 @@ func MaxAge(d time.Duration) Requirement {
 		return "auth_time within " + d.String() + ", not " + t.AuthTime.UTC().Format(time.RFC3339)
 	})
 	return requirement{
-		test: func(s *state) *failure {
-			age := s.auth.verifier.Now().Sub(s.token.AuthTime)
+		test: func(s *subject) *failure {
+			age := s.auth.verifier.Now().Sub(s.id.token.AuthTime)
 			// A future authentication, by more than the clocks may differ,
 			// does not prove a recent one.
-			if s.token.AuthTime.IsZero() || age > d || age < -s.auth.verifier.Leeway() {
+			if s.id.token.AuthTime.IsZero() || age > d || age < -s.auth.verifier.Leeway() {
 				return no
 			}
 			return nil
 		},
-		ask: func(a *ask) {
-			if a.maxAge == 0 || d < a.maxAge {
-				a.maxAge = d
+		demands: func(w *wants) {
+			if w.maxAge == 0 || d < w.maxAge {
+				w.maxAge = d
 			}
 		},
 	}
@@ -215,16 +189,16 @@ func ACR(any ...string) Requirement {
 	}
 	no := tooWeak.naming(func(*verify.Token) string { return "acr " + oneOf(any) })
 	return requirement{
-		test: func(s *state) *failure {
-			if slices.Contains(any, s.token.ACR) {
+		test: func(s *subject) *failure {
+			if slices.Contains(any, s.id.token.ACR) {
 				return nil
 			}
 			return no
 		},
-		ask: func(a *ask) {
+		demands: func(w *wants) {
 			for _, v := range any {
-				if !slices.Contains(a.acr, v) {
-					a.acr = append(a.acr, v)
+				if !slices.Contains(w.acr, v) {
+					w.acr = append(w.acr, v)
 				}
 			}
 		},
@@ -240,8 +214,8 @@ func ACR(any ...string) Requirement {
 // no [verify.Introspection].
 func NotRevoked() Requirement {
 	return requirement{
-		test: func(*state) *failure { return nil }, // the guard has asked
-		ask:  func(a *ask) { a.fresh = true },
+		test:    func(*subject) *failure { return nil }, // the guard has asked
+		demands: func(w *wants) { w.fresh = true },
 	}
 }
 
@@ -250,7 +224,7 @@ func NotRevoked() Requirement {
 func All(all ...Requirement) Requirement {
 	all = checkRequirements("All", all)
 	return requirement{
-		test: func(s *state) *failure {
+		test: func(s *subject) *failure {
 			for _, q := range all {
 				if f := q.check(s); f != nil {
 					return f
@@ -258,9 +232,9 @@ func All(all ...Requirement) Requirement {
 			}
 			return nil
 		},
-		ask: func(a *ask) {
+		demands: func(w *wants) {
 			for _, q := range all {
-				q.tell(a)
+				q.demand(w)
 			}
 		},
 	}
@@ -272,7 +246,7 @@ func All(all ...Requirement) Requirement {
 func Any(any ...Requirement) Requirement {
 	any = checkRequirements("Any", notEmpty("Any", any))
 	return requirement{
-		test: func(s *state) *failure {
+		test: func(s *subject) *failure {
 			var first *failure
 			for _, q := range any {
 				f := q.check(s)
@@ -286,12 +260,12 @@ func Any(any ...Requirement) Requirement {
 			}
 			return first
 		},
-		ask: func(a *ask) {
-			any[0].tell(a)
+		demands: func(w *wants) {
+			any[0].demand(w)
 			for _, q := range any[1:] {
-				var o ask
-				q.tell(&o)
-				a.fresh = a.fresh || o.fresh // it is met because the guard asks
+				var o wants
+				q.demand(&o)
+				w.fresh = w.fresh || o.fresh // it is met because the guard asks
 			}
 		},
 	}

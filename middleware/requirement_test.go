@@ -88,7 +88,7 @@ func TestRequirements(t *testing.T) {
 func TestEmptyLists(t *testing.T) {
 	_, auth := newStatic(t, middleware.Config{}, nil)
 	guard := auth.Require(middleware.Scope(), middleware.Permission(), middleware.All())
-	if _, f := guard.Decide(request("")); f == nil || f.Status != 401 || !slices.Equal(f.Challenges, []string{"Bearer"}) {
+	if _, f := guard.Decide(request("")); f == nil || f.Status != 401 || !slices.Equal(f.Header["Www-Authenticate"], []string{"Bearer"}) {
 		t.Errorf("%+v", f)
 	}
 }
@@ -166,7 +166,7 @@ func TestMakersCopy(t *testing.T) {
 	issuer, auth := newStatic(t, middleware.Config{}, nil)
 	first := auth.Require(append(base, middleware.Scope("evil"))...)
 	auth.Require(append(base, middleware.Scope("good"))...)
-	if _, f := first.Decide(request(issuer.Token(claims{"scope": "good"}))); f == nil || !slices.Equal(f.Challenges, []string{`Bearer error="insufficient_scope", error_description="the token lacks a scope that is required", scope="evil"`}) {
+	if _, f := first.Decide(request(issuer.Token(claims{"scope": "good"}))); f == nil || !slices.Equal(f.Header["Www-Authenticate"], []string{`Bearer error="insufficient_scope", error_description="the token lacks a scope that is required", scope="evil"`}) {
 		t.Errorf("the first guard has become the second: %+v", f)
 	}
 
@@ -184,7 +184,7 @@ func TestMakersCopy(t *testing.T) {
 	keys[0].Authenticate = func(context.Context, string) (*verify.Token, error) { return nil, middleware.ErrNoUser }
 	metadata.AuthorizationServers[0], metadata.ScopesSupported[0], metadata.Resource = "https://evil.test", "evil", "https://evil.test"
 	_, f := auth.Require().Decide(request(issuer.Token(nil)))
-	if f == nil || f.Reason != "no_credentials" || !slices.Equal(f.Challenges, []string{`Bearer resource_metadata="https://api.test/.well-known/oauth-protected-resource"`}) {
+	if f == nil || f.Reason != "no_credentials" || !slices.Equal(f.Header["Www-Authenticate"], []string{`Bearer resource_metadata="https://api.test/.well-known/oauth-protected-resource"`}) {
 		t.Errorf("%+v", f)
 	}
 	if _, f := auth.Require().Decide(incoming("X-Api-Key: k")); f != nil {

@@ -32,7 +32,7 @@ func Header(name string) CredentialSource {
 		panic("middleware: Header of Host, which is not among the fields of an http.Request")
 	}
 	place := "the header " + name
-	return CredentialSource{name: place, read: func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, read: func(r *http.Request, _ []string) (found, error) {
 		return only(r.Header[name], place)
 	}}
 }
@@ -56,7 +56,7 @@ func Header(name string) CredentialSource {
 func WebSocketProtocol(prefix string) CredentialSource {
 	checkFieldName("WebSocketProtocol", prefix)
 	const place = "the WebSocket protocols"
-	return CredentialSource{name: place, read: func(r *http.Request) (string, error) {
+	return CredentialSource{name: place, read: func(r *http.Request, _ []string) (found, error) {
 		var values []string
 		for _, field := range r.Header["Sec-Websocket-Protocol"] {
 			for protocol := range strings.SplitSeq(field, ",") {
@@ -86,24 +86,24 @@ func FirstOf(sources ...CredentialSource) CredentialSource {
 		all.name += s.name
 		all.methods = append(all.methods, s.methods...)
 	}
-	all.hint = func(r *http.Request) string {
+	all.hint = func(r *http.Request, schemes []string) string {
 		for _, s := range sources {
 			if s.hint == nil {
 				continue
 			}
-			if mistake := s.hint(r); mistake != "" {
+			if mistake := s.hint(r, schemes); mistake != "" {
 				return mistake
 			}
 		}
 		return ""
 	}
-	all.read = func(r *http.Request) (token string, err error) {
+	all.read = func(r *http.Request, schemes []string) (has found, err error) {
 		for _, s := range sources {
-			if token, err = s.read(r); token != "" || err != nil {
+			if has, err = s.read(r, schemes); has.token != "" || err != nil {
 				break
 			}
 		}
-		return token, err
+		return has, err
 	}
 	return all
 }
@@ -122,15 +122,15 @@ func NewCredentialSource(name string, read func(*http.Request) (token string, er
 	if read == nil || name == "" || !isQuotable(name) {
 		panic("middleware: NewCredentialSource needs a function and a name in printable ASCII without quotes or backslashes")
 	}
-	return CredentialSource{name: name, read: func(r *http.Request) (string, error) {
+	return CredentialSource{name: name, read: func(r *http.Request, _ []string) (found, error) {
 		token, err := read(r)
 		switch {
 		case err == nil:
-			return token, nil
+			return found{token: token}, nil
 		case errors.Is(err, verify.ErrSyntax):
-			return "", malformed("malformed credentials in " + name)
+			return found{}, malformed("malformed credentials in " + name)
 		}
-		return "", fmt.Errorf("credentials in %s: %w", name, err)
+		return found{}, fmt.Errorf("credentials in %s: %w", name, err)
 	}}
 }
 

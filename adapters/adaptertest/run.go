@@ -189,9 +189,8 @@ func onMiddlewareAlone(routes []Route) http.Handler {
 				if layer := route.Guards[i].Layer; layer != nil {
 					r = r.WithContext(layer(r.Context()))
 				}
-				admitted, refusal := g.Decide(r)
-				if refusal != nil {
-					refusal.Write(w, r)
+				admitted, ok := g.Serve(w, r, "")
+				if !ok {
 					return
 				}
 				r = admitted

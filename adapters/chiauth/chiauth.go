@@ -38,13 +38,10 @@ func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
 					r.SetPathValue(name, routing.URLParams.Values[i]) // for middleware.RequestFunc
 				}
 			}
-			admitted, refusal := guard.DecideRoute(r, route)
-			if refusal != nil {
-				refusal.Write(w, r)
-				return
+			if admitted, ok := guard.Serve(w, r, route); ok {
+				defer middleware.Return(r, admitted)
+				next.ServeHTTP(w, admitted)
 			}
-			defer middleware.Return(r, admitted)
-			next.ServeHTTP(w, admitted)
 		})
 	}
 }

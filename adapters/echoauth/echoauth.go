@@ -29,9 +29,8 @@ func handler(guard *middleware.Guard) echo.MiddlewareFunc {
 			for _, v := range c.PathValues() {
 				r.SetPathValue(v.Name, v.Value) // for middleware.RequestFunc
 			}
-			admitted, refusal := guard.DecideRoute(r, c.Path())
-			if refusal != nil {
-				refusal.Write(c.Response(), r)
+			admitted, ok := guard.Serve(c.Response(), r, c.Path())
+			if !ok {
 				return nil
 			}
 			c.SetRequest(admitted)

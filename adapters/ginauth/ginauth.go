@@ -25,10 +25,9 @@ func handler(guard *middleware.Guard) gin.HandlerFunc {
 		for _, p := range c.Params {
 			r.SetPathValue(p.Key, p.Value) // for middleware.RequestFunc
 		}
-		admitted, refusal := guard.DecideRoute(r, c.FullPath())
-		if refusal != nil {
+		admitted, ok := guard.Serve(c.Writer, r, c.FullPath())
+		if !ok {
 			c.Abort()
-			refusal.Write(c.Writer, r)
 			return
 		}
 		c.Request = admitted

@@ -22,13 +22,10 @@ func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) fun
 func handler(guard *middleware.Guard) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			admitted, refusal := guard.Decide(r)
-			if refusal != nil {
-				refusal.Write(w, r)
-				return
+			if admitted, ok := guard.Serve(w, r, ""); ok {
+				defer middleware.Return(r, admitted)
+				next.ServeHTTP(w, admitted)
 			}
-			defer middleware.Return(r, admitted)
-			next.ServeHTTP(w, admitted)
 		})
 	}
 }

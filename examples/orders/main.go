@@ -49,7 +49,7 @@ func run(ctx context.Context, getenv func(string) string, logger *slog.Logger) e
 	auth, err := bearer.Config{
 		User:     bearer.Resolve(users.find),
 		Logger:   logger,
-		Observer: m,
+		Observer: bearer.ObserverFunc(m.count),
 	}.ForIssuer(getenv("ISSUER"), getenv("AUDIENCE"))
 	if err != nil {
 		return err // names every fault of the configuration

@@ -17,8 +17,8 @@ type metrics struct {
 	decisions, refusals expvar.Map
 }
 
-// Observe implements [bearer.Observer].
-func (m *metrics) Observe(_ context.Context, d bearer.Decision) {
+// count is a [bearer.ObserverFunc].
+func (m *metrics) count(_ context.Context, d bearer.Decision) {
 	if !d.Nested { // counted by an earlier guard
 		m.decisions.Add(string(d.Outcome), 1)
 	}
