@@ -383,7 +383,9 @@ func (v *Verifier) judgeUnverified(ctx context.Context, is *issuer, t times, p *
 // compare holds what an answer says against the JWT that it is about, whose
 // signature nobody has checked.
 func (j *judgement) compare(is *issuer, t times, p *parsed) error {
-	claimed, err := p.claims.token(is, p.payload)
+	unverified := *is
+	unverified.isMachine = nil // which is told of verified tokens only
+	claimed, err := p.claims.token(&unverified, p.payload)
 	if err != nil {
 		return err
 	}

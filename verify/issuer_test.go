@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,6 +205,20 @@ func TestIsMachineByTheIssuer(t *testing.T) {
 		if asked != 1 {
 			t.Errorf("%q: asked %d times", c.edits, asked)
 		}
+	}
+	// It never sees what nobody has verified.
+	var seen []string
+	unverified := unkeyed(t, &asker{claims: answer()}, func(c *verify.Config) {
+		issuerOf(c, func(is *verify.Issuer) {
+			is.IsMachine = func(t *verify.Token) bool { seen = append(seen, t.Scope); return true }
+		})
+	})
+	if got := accept(t, unverified, es256.with("scope", `"admin"`)); !got.IsMachine() || !slices.Equal(seen, []string{"orders:read"}) {
+		t.Errorf("asked about %q", seen)
+	}
+	refuse(t, unverified, es256.with("sub", `"another"`), verify.ErrInactive)
+	if slices.Contains(seen, "orders:read orders:write") {
+		t.Errorf("asked about %q", seen)
 	}
 	// The answer holds in both directions.
 	never := buildIssuer(t, func(is *verify.Issuer) { is.IsMachine = func(*verify.Token) bool { return false } })
