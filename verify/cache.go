@@ -45,7 +45,7 @@ type entry struct {
 	cache  *cache // that has it, if any
 	digest digest
 
-	cleared atomic.Uint64 // at which number of denials it was found not to be denied
+	cleared atomic.Uint64 // at which value of denials.added it was found not to be denied
 }
 
 // A cache holds tokens that have verified. The library's admission policy keeps

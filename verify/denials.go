@@ -28,9 +28,11 @@ const maxDenials = 16384
 // If there are too many denials, those that end first are given up. Until then
 // every JWT is asked about, as with [Introspection.Always].
 type denials struct {
-	// number counts denials. An entry or an answer that was cleared at the
-	// current number need not be looked up, and at 0 there is nothing to find.
-	number atomic.Uint64
+	// number counts denials, and added those of them that are about other
+	// claims than all before. An answer that was cleared at the current number
+	// need not be looked up, nor an entry that was at the current value of
+	// added; at 0 there is nothing to find.
+	number, added atomic.Uint64
 
 	mu       sync.Mutex
 	bySigned map[digest]denial
@@ -56,8 +58,8 @@ func (v *Verifier) signedDigest(token string) digest {
 // isDenied reports whether a token must not be taken at its own word.
 func (v *Verifier) isDenied(e *entry, token string) bool {
 	d := &v.denials
-	number := d.number.Load()
-	if e.cleared.Load() == number {
+	added := d.added.Load()
+	if e.cleared.Load() == added {
 		return false
 	}
 	signed, now := v.signedDigest(token), v.now()
@@ -66,7 +68,7 @@ func (v *Verifier) isDenied(e *entry, token string) bool {
 	found = found || now.Before(d.overflow)
 	d.mu.Unlock()
 	if !found {
-		e.cleared.Store(number)
+		e.cleared.Store(added)
 	}
 	return found
 }
@@ -92,6 +94,7 @@ func (v *Verifier) deny(q *Query, a *Answer, took time.Duration, exp float64, er
 		next.known = later(old.known, next.known)
 	} else {
 		d.makeRoom(v.now())
+		d.added.Add(1)
 	}
 	next.number = d.number.Add(1)
 	d.bySigned[signed] = next
