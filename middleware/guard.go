@@ -86,6 +86,9 @@ func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
 // whatever the decision was, are in [verify.Request.AnswerFields].
 func (g *Guard) Admit(ctx context.Context, route string, p *verify.Request) (context.Context, *Refusal) {
 	s := &subject{auth: g.auth, request: p}
+	if p != nil {
+		s.scheme = schemeOf(p)
+	}
 	return g.admit(ctx, route, s, nil)
 }
 

@@ -64,7 +64,7 @@ func (s *subject) identify(ctx context.Context, fresh bool) *failure {
 	a, p := s.auth, s.request
 	if id, _ := ctx.Value(identityOf{a}).(*identity); id != nil && id.by == s.by && presentsSame(id.request, p) &&
 		(id.request.Fresh || !fresh && !p.Fresh) && !a.expired(id.token) {
-		s.id = id.on(ctx)
+		s.id, s.request = id.on(ctx), id.request
 		return nil
 	}
 	fresh = fresh || p.Fresh
@@ -75,6 +75,9 @@ func (s *subject) identify(ctx context.Context, fresh bool) *failure {
 	t, f := a.vouch(ctx, s.by, p)
 	if f != nil {
 		return f
+	}
+	if s.by == nil && len(p.Proofs) > 0 && strings.EqualFold(s.scheme, schemeBearer) && slices.Contains(a.accepted, schemeDPoP) {
+		return malformedRequest("a DPoP proof beside a Bearer token")
 	}
 	s.id = &identity{Context: ctx, auth: a, by: s.by, request: p, token: t, counted: true}
 	if a.config.User.find == nil {
@@ -123,6 +126,10 @@ func presentsSame(a, b *verify.Request) bool {
 	other, otherErr := b.Certificate()
 	return one == other && (err == nil) == (otherErr == nil)
 }
+
+// schemeDPoP is the scheme of RFC 9449, the only one whose proofs are in a field of
+// the request.
+const schemeDPoP = "DPoP"
 
 func schemeOf(p *verify.Request) string {
 	if p.Scheme == "" {

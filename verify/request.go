@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"strings"
 )
 
 // A Request is what a client presents: a token, and what may prove that the
@@ -50,15 +51,16 @@ func (v *Verifier) VerifyRequest(ctx context.Context, r *Request) (*Token, error
 }
 
 // SetAnswerField sets a header field of the answer to the client, whether the
-// request is served or refused; of two values for one name the later one counts.
+// request is served or refused; of two values for one name, in any case, the
+// later one counts. Copies of the Request that were made before do not have it.
 func (r *Request) SetAnswerField(name, value string) {
-	for i := range r.answer {
-		if r.answer[i].name == name {
-			r.answer[i].value = value
-			return
+	kept := make([]field, 0, len(r.answer)+1)
+	for _, f := range r.answer {
+		if !strings.EqualFold(f.name, name) {
+			kept = append(kept, f)
 		}
 	}
-	r.answer = append(r.answer, field{name, value})
+	r.answer = append(kept, field{name, value})
 }
 
 // AnswerFields iterates over the header fields of the answer that
