@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,10 +75,9 @@ func TestKeySourceRules(t *testing.T) {
 		}},
 		{"a KeySet that waits", []string{"KeySet does not wait"}, func(_ *verifytest.Server, s *source) {
 			good := s.keySet
-			first := true
+			var called atomic.Bool
 			s.keySet = func() (*verify.KeySet, error) {
-				if first {
-					first = false
+				if !called.Swap(true) {
 					ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 					defer cancel()
 					_, _ = s.Source.Refresh(ctx, verify.Demand{})
@@ -117,15 +117,18 @@ func TestKeySourceRules(t *testing.T) {
 			s.refresh = func(_ context.Context, d verify.Demand) (*verify.KeySet, error) { return good(context.Background(), d) }
 		}},
 		{"a set that is dropped by a failure", []string{"a good set"}, func(_ *verifytest.Server, s *source) {
-			good, failed := s.refresh, false
+			good := s.refresh
+			var failed atomic.Bool
 			s.refresh = func(ctx context.Context, d verify.Demand) (*verify.KeySet, error) {
 				set, err := good(ctx, d)
-				failed = failed || err != nil && ctx.Err() == nil
+				if err != nil && ctx.Err() == nil {
+					failed.Store(true)
+				}
 				return set, err
 			}
 			set := s.keySet
 			s.keySet = func() (*verify.KeySet, error) {
-				if failed {
+				if failed.Load() {
 					return nil, errors.New("the last fetch failed")
 				}
 				return set()
