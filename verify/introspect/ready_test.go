@@ -156,11 +156,14 @@ func TestAlwaysIsReadyOnceAnswersCome(t *testing.T) {
 // A source whose server answers is ready, even if the server fails for invented tokens,
 // and notices when that changes.
 func TestReadyAndBack(t *testing.T) {
-	alwaysAsking(t, nil, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+	slow := func(issuer *verifytest.Server, _ *introspect.Config) {
+		issuer.Fail(verifytest.Introspection, verifytest.Times(1, verifytest.Slow(900*time.Millisecond)))
+	}
+	alwaysAsking(t, slow, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
 		if v.Ready() {
-			t.Error("ready before the server was asked")
+			t.Error("ready before the server has answered")
 		}
-		if d := poll(t, v, true); d != 0 {
+		if d := poll(t, v, true); d != time.Second {
 			t.Errorf("ready after %v", d)
 		}
 		for _, outage := range outages() {
