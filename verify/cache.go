@@ -126,6 +126,10 @@ func (v *Verifier) remembered(d digest) *entry {
 	if !ok {
 		return nil
 	}
+	if !e.issuer.inUse() {
+		v.cache.entries.Invalidate(d)
+		return nil
+	}
 	set, err := keySetOf(e.issuer.keys)
 	if err != nil {
 		return nil // whoever looks again finds out what it means

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +31,33 @@ type Config struct {
 	// Issuers are the trusted issuers, each with its own audiences and keys;
 	// a token is only ever checked with the keys of the issuer it names.
 	Issuers []Issuer
+
+	// FindIssuer returns issuers that are known only at run time, such as one
+	// for each customer. It is called with an "iss" that is not configured. It
+	// returns that issuer, ErrIssuer if the issuer is not trusted, or another
+	// error if it cannot tell: then the issuer's tokens get ErrUnavailable for
+	// a second. iss is at most 512 bytes long and has only characters of a
+	// URI, but anybody can have written it: look it up in what the service
+	// knows, and do not trust it for its form.
+	//
+	// iss must be the returned issuer's identifier (an empty one stands for
+	// iss) or one of its Alternates. Return a new key source and introspector
+	// from each call: the verifier owns and closes them.
+	//
+	// The function is called by one goroutine at a time for a name. A call has
+	// 5 s; its context has no values of a request. ErrIssuer is remembered for
+	// 10 s. An issuer is kept until no token of it has come for 15 min, and
+	// the function is called again for it every 5 min: if the issuer is not
+	// trusted any more, its tokens are refused, and if something in it has
+	// changed, the new configuration takes effect. [Verifier.ForgetIssuer]
+	// makes that immediate. The number of calls that made-up names can cause
+	// is bounded, see docs/tenants.md. Default: none; only configured issuers
+	// are trusted.
+	FindIssuer func(ctx context.Context, iss string) (Issuer, error)
+	// MaxFoundIssuers is how many issuers of FindIssuer are kept at a time,
+	// each with its keys and the goroutine that refreshes them. Beyond that
+	// the least recently used one is dropped. Default: 1000.
+	MaxFoundIssuers int
 
 	// Algorithms are the accepted "alg" values, out of [Algorithms]. Default:
 	// all of them, none of which is symmetric.
@@ -127,7 +153,7 @@ func (c Config) prepare() (*Verifier, error) {
 	switch {
 	case single && len(list) > 0:
 		bad.Add("Issuers", "set either Issuers or Issuer, Audience, Keys and Introspection, not both")
-	case len(list) == 0:
+	case len(list) == 0 && (single || c.FindIssuer == nil):
 		list = []Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys, Introspection: c.Introspection}}
 		single = true
 	}
@@ -147,7 +173,20 @@ func (c Config) prepare() (*Verifier, error) {
 			}
 		}
 	}), maxExpected)
-	v.chooseOpaque(single, &bad)
+	v.chooseOpaque(len(v.list) == 1 && c.FindIssuer == nil, &bad)
+	switch {
+	case c.MaxFoundIssuers < 0:
+		bad.Add("MaxFoundIssuers", "%d is negative", c.MaxFoundIssuers)
+	case c.FindIssuer != nil:
+		v.introspects = true // those that are found may be
+		v.finder = newFinder(v, c.FindIssuer, c.MaxFoundIssuers)
+		v.issuersText += ", and those that FindIssuer finds"
+		if len(v.list) == 0 {
+			v.issuersText = "those that FindIssuer finds"
+		}
+	case c.MaxFoundIssuers > 0:
+		bad.Add("MaxFoundIssuers", "means nothing without FindIssuer")
+	}
 	names := c.Algorithms
 	if names == nil {
 		names = Algorithms()
@@ -207,10 +246,11 @@ func (c Config) prepare() (*Verifier, error) {
 }
 
 // chooseOpaque finds the one issuer that is asked about tokens that are no JWTs.
-func (v *Verifier) chooseOpaque(single bool, bad *faultList) {
+// Where there is only a single issuer, it goes without saying.
+func (v *Verifier) chooseOpaque(alone bool, bad *faultList) {
 	for i, is := range v.list {
 		switch {
-		case is.introspection == nil || !single && len(v.list) > 1 && !is.introspection.TakesOpaque:
+		case is.introspection == nil || !alone && !is.introspection.TakesOpaque:
 		case v.opaque != nil:
 			bad.Add(fmt.Sprintf("Issuers[%d].Introspection.TakesOpaque", i), "is said of another issuer too: such tokens go to one place")
 		default:
@@ -219,7 +259,9 @@ func (v *Verifier) chooseOpaque(single bool, bad *faultList) {
 	}
 }
 
-// Issuers returns the identifiers of the configured issuers.
+// Issuers returns the identifiers of the configured issuers, without those of
+// FindIssuer: the list ends up in public metadata, which must not name a
+// service's tenants.
 func (v *Verifier) Issuers() []string {
 	var names []string
 	for _, is := range v.list {
@@ -236,11 +278,16 @@ func (v *Verifier) Now() time.Time { return v.now() }
 
 // Ready reports whether tokens of at least one issuer can be verified now: its
 // keys can be had and, with [Introspection.Always], its introspector can ask.
+// With Config.FindIssuer it is true until Close: issuers are found when they are
+// needed, and a single one without keys must not keep requests of all others away.
 func (v *Verifier) Ready() bool { return v.NotReady() == nil }
 
 // NotReady says why [Verifier.Ready] is false: for each issuer, what is missing.
 // It returns nil if the verifier is ready.
 func (v *Verifier) NotReady() error {
+	if v.finder != nil {
+		return v.finder.notReady()
+	}
 	var errs []error
 	for _, is := range v.list {
 		err := is.notReady()
@@ -252,26 +299,23 @@ func (v *Verifier) NotReady() error {
 	return errors.Join(errs...)
 }
 
-// Introspects reports whether every issuer can be asked about its tokens, so
-// that a [Request] with Fresh has an answer for each.
+// Introspects reports whether every configured issuer can be asked about its
+// tokens, so that a [Request] with Fresh has an answer for each. It cannot know
+// whether all issuers of Config.FindIssuer can.
 func (v *Verifier) Introspects() bool {
 	return !slices.ContainsFunc(v.list, func(is *issuer) bool { return is.introspection == nil })
 }
 
 // Close closes the key sources and introspectors that can be closed, also for
 // other verifiers that share them. Tokens that come later get ErrUnavailable,
-// unless their issuer's keys are static.
+// unless their issuer is configured with static keys.
 func (v *Verifier) Close() error {
 	var errs []error
 	for _, is := range v.list {
-		if c, ok := is.keys.(io.Closer); ok {
-			errs = append(errs, c.Close())
-		}
-		if is.introspection != nil {
-			if c, ok := is.introspection.Introspector.(io.Closer); ok {
-				errs = append(errs, c.Close())
-			}
-		}
+		errs = append(errs, closeAll(is.parts()))
+	}
+	if v.finder != nil {
+		errs = append(errs, v.finder.close())
 	}
 	return errors.Join(errs...)
 }

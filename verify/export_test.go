@@ -97,3 +97,34 @@ func LimitDenials(v *Verifier, n int) { v.denials.limit = n }
 
 // Denials is how many it remembers.
 func Denials(v *Verifier) int { return len(v.denials.bySigned) }
+
+// Strangers is how many names are remembered that are not in use.
+func Strangers(v *Verifier) int {
+	v.finder.mu.Lock()
+	defer v.finder.mu.Unlock()
+	return len(v.finder.strangers.young) + len(v.finder.strangers.old)
+}
+
+// MeetStranger makes a verifier remember a name.
+func MeetStranger(v *Verifier, name string) {
+	v.finder.mu.Lock()
+	defer v.finder.mu.Unlock()
+	v.finder.strangers.put(v.finder.nameDigest(name), stranger{})
+}
+
+// InUse is the issuer in use for a name, to be compared.
+func InUse(v *Verifier, name string) any {
+	v.finder.mu.Lock()
+	defer v.finder.mu.Unlock()
+	if r := v.finder.names[name]; r != nil {
+		return r.issuer.Load()
+	}
+	return nil
+}
+
+// Calling is how many calls of FindIssuer are running.
+func Calling(v *Verifier) int {
+	v.finder.mu.Lock()
+	defer v.finder.mu.Unlock()
+	return len(v.finder.calls)
+}

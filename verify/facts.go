@@ -45,6 +45,16 @@ func refuseIssuer(expected string, iss strictjson.Value) error {
 	return e
 }
 
+// refuseFound refuses a token whose issuer FindIssuer does not trust. An error
+// that wraps ErrIssuer becomes the cause.
+func refuseFound(expected string, iss strictjson.Value, cause error) error {
+	e := &Error{Reason: ErrIssuer, facts: func() (string, string) { return expected, received(iss) }}
+	if cause != ErrIssuer {
+		e.Cause = cause
+	}
+	return e
+}
+
 // refuseAudience refuses a token that is not meant for this service by "aud", or
 // by the claim that stands in for it.
 func refuseAudience(is *issuer, claim string, v strictjson.Value) error {

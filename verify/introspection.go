@@ -37,7 +37,8 @@ type Introspection struct {
 	Always bool
 	// TakesOpaque sends tokens that are not a JWS to this issuer, encrypted ones
 	// included. With several issuers at most one can have it, and if none does
-	// such tokens are refused. A single issuer does not need it.
+	// such tokens are refused. A single issuer does not need it. An issuer of
+	// Config.FindIssuer cannot have it: such tokens name no issuer.
 	TakesOpaque bool
 	// InsecureNoAudience believes answers about tokens that are not a JWS even
 	// if they have no "aud": any opaque token of the issuer opens this service
@@ -59,6 +60,8 @@ type Introspection struct {
 //   - NeedsAudience() bool reports that it takes signed answers only, and that
 //     their "aud" has to be one of the issuer's: without one it is a fault.
 //   - Close() error ends it.
+//   - Same(Introspector) bool reports whether another one, which is not bound,
+//     would ask the same; see [Config].FindIssuer.
 type Introspector interface {
 	// Bind ties the introspector to the one issuer that it asks and to the
 	// one verifier that open belongs to; open is for signed answers. The error
@@ -491,6 +494,7 @@ const maxAnswerAge = time.Minute
 // opener returns the Opener of an issuer's introspector.
 func (v *Verifier) opener(is *issuer) Opener {
 	return func(ctx context.Context, jws, typ string, audience ...string) (string, error) {
+		is := is.current()
 		p, err := v.parseJWS(jws)
 		if err != nil {
 			return "", err

@@ -84,9 +84,28 @@ type issuer struct {
 	keys           KeySource
 	introspection  *Introspection
 	field          string // where it stands in the configuration: "Issuers[1]."
+
+	found *found // nil if it is configured
 }
 
-func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faultList) {
+// addIssuer takes in an issuer of the configuration.
+func (v *Verifier) addIssuer(field string, c Issuer, bad *faultList) {
+	is := v.newIssuer(field, c, bad)
+	for i, name := range is.allNames {
+		if v.issuers[name] != nil {
+			bad.Add(is.nameField(i), "%q is listed twice", name)
+		} else if name != "" {
+			v.issuers[name] = is
+		}
+	}
+	is.checkParts(nil, v.list, bad)
+	v.introspects = v.introspects || is.introspection != nil
+	v.list = append(v.list, is)
+}
+
+// newIssuer prepares an issuer. It does not check whether other issuers have its
+// names, nor its key source and introspector.
+func (v *Verifier) newIssuer(prefix string, c Issuer, bad *faultList) *issuer {
 	is := &issuer{
 		name:           c.Issuer,
 		allNames:       append([]string{c.Issuer}, c.Alternates...),
@@ -109,19 +128,13 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faultList) {
 	}
 	is.namesText = listed(is.allNames, maxExpected)
 	for i, name := range is.allNames {
-		field := prefix + "Issuer"
-		if i > 0 {
-			field = fmt.Sprintf("%sAlternates[%d]", prefix, i-1)
-		}
 		switch {
 		case name == "":
-			bad.Add(field, "is required")
+			bad.Add(is.nameField(i), "is required")
 		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-			bad.Add(field, "%q has white space or control characters", name)
-		case v.issuers[name] != nil:
-			bad.Add(field, "%q is listed twice", name)
-		default:
-			v.issuers[name] = is
+			bad.Add(is.nameField(i), "%q has white space or control characters", name)
+		case strings.ContainsAny(name, "{}"):
+			bad.Add(is.nameField(i), "%q is a template, and \"iss\" is compared byte for byte; use Config.FindIssuer for many issuers of one form", name)
 		}
 	}
 	switch {
@@ -140,35 +153,92 @@ func (v *Verifier) addIssuer(prefix string, c Issuer, bad *faultList) {
 	}
 	if c.Introspection != nil {
 		in := *c.Introspection
-		is.introspection, v.introspects = &in, true
+		is.introspection = &in
 		if in.Always && !v.profile {
 			asked := *is
 			asked.allowNoSubject, asked.lateAudience = true, true
 			is.whenAsked = &asked
 		}
+	}
+	return is
+}
+
+// nameField returns the configuration's field of allNames[i].
+func (is *issuer) nameField(i int) string {
+	if i == 0 {
+		return is.field + "Issuer"
+	}
+	return fmt.Sprintf("%sAlternates[%d]", is.field, i-1)
+}
+
+// checkParts checks the key source and the introspector, except those that the
+// issuer it replaces uses already. Neither may be used by another issuer.
+func (is *issuer) checkParts(before *issuer, others []*issuer, bad *faultList) {
+	if is.introspection != nil {
+		in := is.introspection.Introspector
 		switch {
-		case isNil(in.Introspector):
-			bad.Add(prefix+"Introspection.Introspector", "is required")
-		case slices.ContainsFunc(v.list, func(o *issuer) bool {
-			return o.name != c.Issuer && o.introspection != nil && identical(o.introspection.Introspector, in.Introspector)
+		case before.has(in):
+		case isNil(in):
+			bad.Add(is.field+"Introspection.Introspector", "is required")
+		case slices.ContainsFunc(others, func(o *issuer) bool {
+			return o.name != is.name && o.introspection != nil && identical(o.introspection.Introspector, in)
 		}):
-			bad.Add(prefix+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
+			bad.Add(is.field+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
 		default:
-			bad.Join(prefix+"Introspection", check(in.Introspector, c.Issuer))
-			if needsAudience(in.Introspector) && len(c.Audience) == 0 {
-				bad.Add(prefix+"Introspection.Signed", "needs an Audience, or a client ID in Auth: without either there is nothing that the aud of an answer could be")
-			}
+			bad.Join(is.field+"Introspection", check(in, is.name))
+		}
+		if !isNil(in) && needsAudience(in) && len(is.audience) == 0 {
+			bad.Add(is.field+"Introspection.Signed", "needs an Audience, or a client ID in Auth: without either there is nothing that the aud of an answer could be")
 		}
 	}
 	switch {
-	case isNil(c.Keys):
-		bad.Add(prefix+"Keys", "is required")
-	case slices.ContainsFunc(v.list, func(o *issuer) bool { return o.name != c.Issuer && identical(o.keys, c.Keys) }):
-		bad.Add(prefix+"Keys", "is another issuer's too: keys belong to one issuer")
+	case before.has(is.keys):
+	case isNil(is.keys):
+		bad.Add(is.field+"Keys", "is required")
+	case slices.ContainsFunc(others, func(o *issuer) bool { return o.name != is.name && identical(o.keys, is.keys) }):
+		bad.Add(is.field+"Keys", "is another issuer's too: keys belong to one issuer")
 	default:
-		bad.Join(prefix+"Keys", check(c.Keys, c.Issuer))
+		bad.Join(is.field+"Keys", check(is.keys, is.name))
 	}
-	v.list = append(v.list, is)
+}
+
+// parts returns the key source and the introspector, if there is one.
+func (is *issuer) parts() []any {
+	list := []any{is.keys}
+	if is.introspection != nil {
+		list = append(list, is.introspection.Introspector)
+	}
+	return list
+}
+
+// has reports whether a part is the issuer's.
+func (is *issuer) has(part any) bool {
+	return is != nil && slices.ContainsFunc(is.parts(), func(p any) bool { return identical(p, part) })
+}
+
+// gone reports whether the issuer was found and has been dropped or replaced.
+func (is *issuer) gone() bool { return is.found != nil && is.found.issuer.Load() != is }
+
+// current returns the issuer's current configuration.
+func (is *issuer) current() *issuer {
+	if is.found != nil {
+		if now := is.found.issuer.Load(); now != nil {
+			return now
+		}
+	}
+	return is
+}
+
+// inUse reports whether tokens that the issuer has verified still count, and
+// records that one has come.
+func (is *issuer) inUse() bool {
+	if is.found == nil {
+		return true
+	}
+	if !is.found.used.Load() { // requests share it, so it is not written each time
+		is.found.used.Store(true)
+	}
+	return !is.gone()
 }
 
 // checkClaimName checks the name of a claim that a configuration gives a

@@ -24,6 +24,8 @@ import (
 //   - Unbind() undoes one call of Bind, because a [New] that bound the source
 //     has failed.
 //   - Close() error ends the source.
+//   - Same(KeySource) bool reports whether another source, which is not bound,
+//     would have the same keys; see [Config].FindIssuer.
 type KeySource interface {
 	// Bind ties the source to the one issuer whose keys it has. The error
 	// joins every reason why it cannot be: faults of the source's

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 )
 
-// What follows deals with key sources and introspectors, which anybody may
-// write: nothing is taken for granted about what they return.
+// The functions in this file call key sources and introspectors, which an
+// application may implement, and do not rely on what they return.
 
 var errNoSet = errors.New("verify: the key source returned neither a key set nor an error")
 
@@ -40,7 +42,7 @@ func introspected(ctx context.Context, in Introspector, q *Query) (a *Answer, er
 	return in.Introspect(ctx, q)
 }
 
-// ready returns why the introspector cannot answer now, if it knows.
+// ready returns why the introspector cannot answer now, if it can tell.
 func ready(in Introspector) (err error) {
 	defer recovered("introspector", &err)
 	if r, ok := in.(interface{ Ready() error }); ok {
@@ -49,11 +51,11 @@ func ready(in Introspector) (err error) {
 	return nil
 }
 
-// recovered makes a panic an error; it must be deferred. A panic in a part that
-// verifies tokens means that nobody knows whether the token is good: that is
-// ErrUnavailable, and neither a refusal nor the end of the process. The error
-// says where it happened; of the value it has only what the runtime wrote, as
-// anything else may hold bytes of the token.
+// recovered turns a panic into an error; it must be deferred. After a panic it is
+// not known whether the token is good, so it becomes ErrUnavailable, and neither
+// a refusal nor the end of the process. The error says where the panic happened.
+// It has the panic's value only if that is a runtime error, because any other
+// value may contain bytes of the token.
 func recovered(part string, err *error) {
 	p := recover()
 	if p == nil {
@@ -78,8 +80,8 @@ func panicking() string {
 	}
 }
 
-// check reports the faults of a part of the configuration without changing it,
-// as far as the part can tell.
+// check returns the faults of a key source or an introspector without changing
+// it, if it has a Check method.
 func check(part any, issuer string) error {
 	if c, ok := part.(interface{ Check(issuer string) error }); ok {
 		return c.Check(issuer)
@@ -101,15 +103,50 @@ func unbind(part any) {
 	}
 }
 
-// isNil reports whether a part is missing, be it as a nil pointer.
+// isNil reports whether a part is nil or a nil pointer.
 func isNil(part any) bool {
 	v := reflect.ValueOf(part)
 	return part == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// identical reports whether two parts are one.
+// identical reports whether a and b are the same key source or introspector.
 func identical(a, b any) bool {
 	return a != nil && b != nil && reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
+}
+
+// keepParts replaces the issuer's parts by those of the issuer before it where
+// these do the same.
+func (is *issuer) keepParts(before *issuer) {
+	if old, ok := before.keys.(interface{ Same(KeySource) bool }); ok && same(old.Same, is.keys) {
+		is.keys = before.keys
+	}
+	if is.introspection == nil || before.introspection == nil {
+		return
+	}
+	if old, ok := before.introspection.Introspector.(interface{ Same(Introspector) bool }); ok && same(old.Same, is.introspection.Introspector) {
+		is.introspection.Introspector = before.introspection.Introspector
+	}
+}
+
+func same[P any](as func(P) bool, part P) (yes bool) {
+	defer func() { yes = recover() == nil && yes }()
+	return !isNil(part) && as(part)
+}
+
+// hasPartsOf reports whether two issuers have the same parts.
+func (is *issuer) hasPartsOf(o *issuer) bool {
+	return len(is.parts()) == len(o.parts()) && !slices.ContainsFunc(o.parts(), func(p any) bool { return !is.has(p) })
+}
+
+// closeAll closes the parts that can be closed.
+func closeAll(parts []any) error {
+	var errs []error
+	for _, p := range parts {
+		if c, ok := p.(io.Closer); ok && !isNil(p) {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // bindAll binds every part of the configuration. If one of them cannot be bound,
@@ -118,31 +155,40 @@ func (v *Verifier) bindAll() error {
 	var bad faultList
 	var done []any
 	for _, is := range v.list {
-		done = append(done, v.bind(is, &bad)...)
+		done = append(done, v.bind(is, nil, &bad)...)
 	}
 	if len(bad) > 0 {
-		for _, part := range done {
-			unbind(part)
-		}
+		unbindAll(done)
 	}
 	return bad.ErrOf("verify")
 }
 
-// bind binds the parts of one issuer and returns those that are bound now.
-func (v *Verifier) bind(is *issuer, bad *faultList) (done []any) {
-	if err := is.keys.Bind(is.name); err != nil {
-		bad.Join(is.field+"Keys", err)
-	} else {
-		done = append(done, is.keys)
+func unbindAll(parts []any) {
+	for _, p := range parts {
+		unbind(p)
+	}
+}
+
+// bind binds the parts of one issuer, except those that the issuer it replaces has
+// bound, and returns the ones that it has bound.
+func (v *Verifier) bind(is, before *issuer, bad *faultList) (done []any) {
+	if !before.has(is.keys) {
+		if err := is.keys.Bind(is.name); err != nil {
+			bad.Join(is.field+"Keys", err)
+		} else {
+			done = append(done, is.keys)
+		}
 	}
 	if is.introspection == nil {
 		return done
 	}
 	in := is.introspection.Introspector
-	if err := in.Bind(is.name, v.opener(is)); err != nil {
-		bad.Join(is.field+"Introspection", err)
-	} else {
-		done = append(done, in)
+	if !before.has(in) {
+		if err := in.Bind(is.name, v.opener(is)); err != nil {
+			bad.Join(is.field+"Introspection", err)
+		} else {
+			done = append(done, in)
+		}
 	}
 	return done
 }

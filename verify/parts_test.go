@@ -116,8 +116,8 @@ func TestCheckingChangesNothing(t *testing.T) {
 	}
 }
 
-// A live introspector goes on checking signed answers with the keys of its
-// verifier, whatever other configurations are looked at.
+// A live introspector keeps checking signed answers with the keys of its verifier,
+// whatever other configurations are checked.
 func TestIntrospectorKeepsItsOpener(t *testing.T) {
 	in := introspect.New(introspect.Config{Auth: introspect.Basic("api", "secret")})
 	v, err := verify.New(configured(with(testIssuer, in)))
@@ -127,7 +127,7 @@ func TestIntrospectorKeepsItsOpener(t *testing.T) {
 	faultsOf(t, configured(evil).Validate(), "Issuers[0].Introspection.Issuer")
 	_, err = verify.New(configured(evil))
 	faultsOf(t, err, "Issuers[0].Introspection.Issuer")
-	// Its keys are bound to nobody: they can be another issuer's.
+	// The keys of the failed configuration are not bound.
 	ok := configured(with(otherIssuer, evil.Keys))
 	v, err = verify.New(ok)
 	closing(t, v, err)
@@ -166,8 +166,8 @@ func TestClosedPartsAreFaults(t *testing.T) {
 	}
 }
 
-// Keys belong to one issuer (RFC 8725 section 3.8), and a token is shown to its
-// own issuer alone.
+// Keys belong to one issuer (RFC 8725 section 3.8), and a token is shown only to
+// its own issuer.
 func TestOnePartOfTwoIssuers(t *testing.T) {
 	for _, p := range append(parts, struct {
 		name string
@@ -211,7 +211,8 @@ func TestFailedNewReleases(t *testing.T) {
 	}
 }
 
-// Of several New that race for one part, one wins, and the others change nothing.
+// If several calls of New race for one part, one wins and the others change
+// nothing.
 func TestNewRaces(t *testing.T) {
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) {
@@ -249,14 +250,14 @@ func TestNewRaces(t *testing.T) {
 	}
 }
 
-// Verifiers of one issuer may share its keys. The first that is closed ends them.
+// Verifiers of one issuer may share a key source; closing one closes the source.
 func TestSharedKeys(t *testing.T) {
 	keys := discovered(jwks.Config{})
 	a, err := verify.New(configured(with(testIssuer, keys)))
 	closing(t, a, err)
 	b, err := verify.New(configured(with(testIssuer, keys)))
 	closing(t, b, err)
-	// One that fails does not take the keys from the others.
+	// A New that fails does not take the source from the others.
 	_, err = verify.New(configured(with(testIssuer, keys), with(otherIssuer, &wrapped{keys})))
 	faultsOf(t, err, "Issuers[1].Keys.Issuer")
 	faultsOf(t, configured(with(otherIssuer, keys)).Validate(), "Issuers[0].Keys.Issuer")
@@ -270,7 +271,7 @@ func TestSharedKeys(t *testing.T) {
 	refuse(t, b, eddsa.good(), verify.ErrUnavailable)
 }
 
-// A missing part is a fault, in whichever way it is missing.
+// A nil pointer is a missing part.
 func TestNilParts(t *testing.T) {
 	is := verify.Issuer{
 		Issuer: testIssuer, Audience: []string{testAudience}, Keys: (*jwks.Source)(nil),
@@ -279,7 +280,7 @@ func TestNilParts(t *testing.T) {
 	faultsOf(t, configured(is).Validate(), "Issuers[0].Introspection.Introspector", "Issuers[0].Keys")
 }
 
-// A faulty is a key source that was written badly.
+// A faulty is a badly written key source.
 type faulty struct {
 	staticKeys
 	keySet  func() (*verify.KeySet, error)
@@ -291,8 +292,8 @@ func (f *faulty) Refresh(_ context.Context, d verify.Demand) (*verify.KeySet, er
 	return f.refresh(d)
 }
 
-// What a key source does wrong makes tokens unverifiable: 503, never a panic,
-// never a refusal, and never an acceptance.
+// A bad key source makes tokens unavailable: there is no panic, refusal or
+// acceptance.
 func TestFaultyKeySource(t *testing.T) {
 	type (
 		keySet  = func() (*verify.KeySet, error)
@@ -372,7 +373,7 @@ func (f *faulty) try() (set *verify.KeySet, err error) {
 	return f.keySet()
 }
 
-// An able is an introspector that knows whether it can ask.
+// An able is an introspector with Ready.
 type able struct {
 	asker
 	ready func() error

@@ -16,6 +16,7 @@ type Verifier struct {
 	issuersText string  // for logs
 	opaque      *issuer // whose introspection gets tokens that are no JWTs; nil if none does
 	introspects bool    // some issuer can be asked
+	finder      *finder // nil: all issuers are configured
 	algs        map[string]*algorithm
 	leeway      time.Duration
 	maxSize     int
@@ -66,9 +67,30 @@ func (v *Verifier) verify(ctx context.Context, r *Request) (*Token, error) {
 	return t, nil
 }
 
+// maxJudgements bounds how often a token is judged because its issuer was replaced
+// meanwhile.
+const maxJudgements = 5
+
 func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token, error) {
+	for n := 1; ; n++ {
+		t, is, err := v.judgeOnce(ctx, token, fresh)
+		switch {
+		case err == nil || is == nil || is.found == nil:
+			return t, err
+		case !is.gone() || n == maxJudgements:
+			v.finder.failed(ctx, is, err)
+			return nil, err
+		}
+		// The issuer was dropped or replaced meanwhile, and its key source
+		// closed.
+	}
+}
+
+// judgeOnce judges a token, and also returns its issuer, if it has come that far.
+func (v *Verifier) judgeOnce(ctx context.Context, token string, fresh bool) (*Token, *issuer, error) {
 	if v.opaque != nil && formOf(token) != formJWS {
-		return v.judgeOpaque(ctx, &Query{Token: token, Digest: v.digest(token), Fresh: fresh})
+		t, err := v.judgeOpaque(ctx, &Query{Token: token, Digest: v.digest(token), Fresh: fresh})
+		return t, v.opaque, err
 	}
 	var d digest
 	var e *entry
@@ -80,35 +102,40 @@ func (v *Verifier) judge(ctx context.Context, token string, fresh bool) (*Token,
 	if e == nil {
 		var p parsed
 		if err := v.parse(token, &p); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		is, times, err := v.checkClaims(&p)
+		is, times, err := v.checkClaims(ctx, &p)
 		if err != nil {
-			return nil, err
+			return nil, is, err
 		}
 		key, set, err := checkSignature(ctx, is.keys, &p)
 		switch {
 		case err == nil:
 		case errors.Is(err, errNoKeySet) && is.introspection != nil:
-			return v.judgeUnverified(ctx, is, times, &p, &Query{Token: token, Digest: d, Fresh: fresh})
+			t, err := v.judgeUnverified(ctx, is, times, &p, &Query{Token: token, Digest: d, Fresh: fresh})
+			return t, is, err
 		default:
-			return nil, err
+			return nil, is, err
+		}
+		if is.found != nil {
+			v.finder.proved(is.found)
 		}
 		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid || key.id == ""}
 		if e.token, err = p.claims.token(e.issuer, p.payload); err != nil {
-			return nil, err
+			return nil, is, err
 		}
 		v.headers.learn(&p, v.now())
 		v.remember(d, e)
 	}
 	if e.issuer.introspection != nil || fresh {
-		return v.judgeAsked(ctx, e, &Query{Token: token, Digest: d, Fresh: fresh})
+		t, err := v.judgeAsked(ctx, e, &Query{Token: token, Digest: d, Fresh: fresh})
+		return t, e.issuer, err
 	}
-	return v.own(e), nil
+	return v.own(e), e.issuer, nil
 }
 
 // checkClaims makes every check that needs no key.
-func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
+func (v *Verifier) checkClaims(ctx context.Context, p *parsed) (*issuer, times, error) {
 	c := &p.claims
 	name, ok := c.iss.Text()
 	if !ok {
@@ -116,34 +143,37 @@ func (v *Verifier) checkClaims(p *parsed) (*issuer, times, error) {
 	}
 	is := v.issuers[name]
 	if is == nil {
-		return nil, times{}, refuseIssuer(v.issuersText, c.iss)
+		var err error
+		if is, err = v.findIssuer(ctx, name, c); err != nil {
+			return nil, times{}, err
+		}
 	}
 	marked := c.idToken != "" && p.typ != typAccessToken
 	if marked && !is.idTokenClaims {
-		return nil, times{}, refuseType(c.idToken, p.typ, v.profile)
+		return is, times{}, refuseType(c.idToken, p.typ, v.profile)
 	}
 	t, err := c.readTimes(v.profile)
 	if err != nil {
-		return nil, t, err
+		return is, t, err
 	}
 	if err := t.check(v.now(), v.leeway); err != nil {
-		return nil, t, err
+		return is, t, err
 	}
 	itself := is // what the token must say itself; an answer may complete it
 	if is.whenAsked != nil {
 		itself = is.whenAsked
 	}
 	if err := c.checkAudience(itself, p.payload); err != nil {
-		return nil, t, err
+		return is, t, err
 	}
 	if err := c.checkIdentity(itself, v.profile); err != nil {
-		return nil, t, err
+		return is, t, err
 	}
 	if marked && !is.clientAudience && c.isForItsClient(is) {
-		return nil, t, refuseIDToken(c.idToken, p.typ)
+		return is, t, refuseIDToken(c.idToken, p.typ)
 	}
 	if c.cnf != "" {
-		return nil, t, refuseBound(c.cnf)
+		return is, t, refuseBound(c.cnf)
 	}
 	return is, t, nil
 }

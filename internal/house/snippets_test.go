@@ -56,9 +56,14 @@ var given = map[string]string{
 	"user":     "var user User",
 	"User":     "type User struct{ ID string }",
 	"users":    "var users interface{ Find(ctx context.Context, issuer, subject string) (User, error) }",
-	"orders":   "var orders http.Handler",
-	"reports":  "var reports http.Handler",
-	"payouts":  "var payouts http.Handler",
+	"client":   "var client *http.Client",
+	"customers": `var customers interface {
+		ByIssuer(ctx context.Context, issuer string) (customer struct{ Audience string }, known bool, err error)
+		HasTenant(ctx context.Context, tenant string) (bool, error)
+	}`,
+	"orders":  "var orders http.Handler",
+	"reports": "var reports http.Handler",
+	"payouts": "var payouts http.Handler",
 }
 
 // readSnippets returns the Go blocks of a document.

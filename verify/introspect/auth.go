@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/url"
@@ -23,6 +24,8 @@ type ClientAuth struct {
 	problem     string // a fault of the configuration
 	certificate bool   // the client certificate of Config.Client authenticates
 	once        bool   // the form can be sent only once
+	// print is the same for equal credentials; zero if they cannot be compared.
+	print fingerprint
 	// apply adds the credentials to the form or the header of a request.
 	apply func(ctx context.Context, issuer string, form url.Values, h http.Header) error
 }
@@ -31,6 +34,7 @@ type ClientAuth struct {
 // header, each form-encoded (RFC 6749 section 2.3.1).
 func Basic(clientID, secret string) ClientAuth {
 	a := secretAuth("Basic", clientID, secret)
+	a.print = fingerprintOf("Basic", clientID, secret)
 	a.apply = func(_ context.Context, _ string, _ url.Values, h http.Header) error {
 		r := http.Request{Header: h}
 		r.SetBasicAuth(url.QueryEscape(clientID), url.QueryEscape(secret))
@@ -43,6 +47,7 @@ func Basic(clientID, secret string) ClientAuth {
 // it.
 func Post(clientID, secret string) ClientAuth {
 	a := secretAuth("Post", clientID, secret)
+	a.print = fingerprintOf("Post", clientID, secret)
 	a.apply = func(_ context.Context, _ string, form url.Values, _ http.Header) error {
 		form.Set("client_id", clientID)
 		form.Set("client_secret", secret)
@@ -65,7 +70,7 @@ func secretAuth(name, clientID, secret string) ClientAuth {
 // TLS authenticates by the client certificate of [Config.Client] (RFC 8705 section 2);
 // the form has only the client ID.
 func TLS(clientID string) ClientAuth {
-	a := ClientAuth{clientID: clientID, certificate: true}
+	a := ClientAuth{clientID: clientID, certificate: true, print: fingerprintOf("TLS", clientID)}
 	if clientID == "" {
 		a.problem = "TLS needs a client ID"
 	}
@@ -107,6 +112,10 @@ func PrivateKeyJWT(clientID, keyID string, key crypto.Signer) ClientAuth {
 		a.problem = "PrivateKeyJWT needs a client ID"
 	case method == nil:
 		a.problem = "PrivateKeyJWT needs an RSA, ECDSA or Ed25519 private key"
+	default:
+		if der, err := x509.MarshalPKIXPublicKey(key.Public()); err == nil {
+			a.print = fingerprintOf("PrivateKeyJWT", clientID, keyID, string(der))
+		}
 	}
 	a.apply = func(_ context.Context, issuer string, form url.Values, _ http.Header) error {
 		now := time.Now()

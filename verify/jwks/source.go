@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -164,6 +165,33 @@ func (s *Source) Unbind() {
 			s.issuer = ""
 		}
 	}
+}
+
+// Same reports whether another source has the same configuration, so that this one
+// can be kept instead; see [verify.Config].FindIssuer. Clients, loggers and
+// contexts are compared as pointers.
+func (s *Source) Same(other verify.KeySource) bool {
+	o, ok := other.(*Source)
+	if !ok || len(s.faults)+len(o.faults) > 0 {
+		return false
+	}
+	a, open := s.configured()
+	b, alsoOpen := o.configured()
+	return open && alsoOpen && a == b
+}
+
+// configured returns the configuration with its defaults, and whether the source
+// is open.
+func (s *Source) configured() (Config, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config.withDefaults(), !s.closed
+}
+
+func (c Config) withDefaults() Config {
+	c.MaxStale = cmp.Or(c.MaxStale, defaultMaxStale)
+	c.Timeout = cmp.Or(c.Timeout, upstream.DefaultTimeout)
+	return c
 }
 
 func (s *Source) check(issuer string) error {

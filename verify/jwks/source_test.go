@@ -189,3 +189,56 @@ func keysOf(t *testing.T, set string) []verify.Key {
 	}
 	return keys
 }
+
+// Two sources are the same if everything in their configurations is.
+func TestSame(t *testing.T) {
+	client, key := &http.Client{}, newKey("a")
+	c := jwks.Config{Issuer: issuerURL, Client: client, Timeout: 5 * time.Second, MaxStale: 24 * time.Hour}
+	edited := func(edit func(*jwks.Config)) verify.KeySource {
+		d := c
+		edit(&d)
+		return jwks.New(d)
+	}
+	closed := jwks.New(c)
+	closed.Close()
+	static := func(keys ...jwk) verify.KeySource { return jwks.Static(keysOf(t, document(keys...))...) }
+	for _, tc := range []struct {
+		name string
+		a, b verify.KeySource
+		want bool
+	}{
+		{"discovered", jwks.Discover(issuerURL), jwks.Discover(issuerURL), true},
+		{"another issuer", jwks.Discover(issuerURL), jwks.Discover(issuerURL + "/"), false},
+		{"URL", jwks.URL(keysURL), jwks.URL(keysURL), true},
+		{"another URL", jwks.URL(keysURL), jwks.URL(keysURL + "?"), false},
+		{"configured", jwks.New(c), jwks.New(c), true},
+		{"defaults", jwks.New(c), edited(func(c *jwks.Config) { c.Timeout, c.MaxStale = 0, 0 }), true},
+		{"timeout", jwks.New(c), edited(func(c *jwks.Config) { c.Timeout = time.Second }), false},
+		{"client", jwks.New(c), edited(func(c *jwks.Config) { c.Client = &http.Client{} }), false},
+		{"insecure", jwks.New(c), edited(func(c *jwks.Config) { c.InsecureHTTP = true }), false},
+		{"closed", jwks.New(c), closed, false},
+		{"faulty", jwks.Discover(""), jwks.Discover(""), false},
+		{"static", static(key), static(key), true},
+		{"another key", static(key), static(newKey("a")), false},
+		{"one more key", static(key), static(key, newKey("b")), false},
+		{"static and not", static(key), jwks.New(c), false},
+		{"unusable keys", jwks.Static(verify.Key{}), jwks.Static(verify.Key{}), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, p := range [][2]verify.KeySource{{tc.a, tc.b}, {tc.b, tc.a}} {
+				if got := p[0].(interface{ Same(verify.KeySource) bool }).Same(p[1]); got != tc.want {
+					t.Errorf("the same: %v", got)
+				}
+			}
+		})
+	}
+	// That a source has started makes no difference.
+	f := &fakeIssuer{handler: serving(document(key))}
+	c = jwks.Config{Issuer: issuerURL, URL: keysURL, Client: &http.Client{Transport: f}, Logger: quiet()}
+	started := open(t, c)
+	defer started.Close()
+	_, _ = started.KeySet()
+	if !started.Same(jwks.New(c)) || started.Same(edited(func(c *jwks.Config) { c.Client = client })) {
+		t.Error("what has started is not compared by its configuration")
+	}
+}

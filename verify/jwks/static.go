@@ -55,6 +55,12 @@ func (s *static) Unbind() {
 	}
 }
 
+// Same reports whether another static source has the same keys.
+func (s *static) Same(other verify.KeySource) bool {
+	o, ok := other.(*static)
+	return ok && s.set.Equal(o.set) && len(s.skipped)+len(o.skipped) == 0
+}
+
 func (s *static) check(issuer string) error {
 	var bad faults.List[verify.Fault]
 	for _, k := range s.skipped {
