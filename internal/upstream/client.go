@@ -9,11 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/bearerkit/bearerkit/internal/strictjson"
 )
 
 const (
@@ -251,6 +254,13 @@ func (c *Client) roundTrip(client *http.Client, req *http.Request) (*Response, e
 		return fail("the header is longer than %d bytes", maxHeader)
 	case resp.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
 		return r, nil
+	case resp.StatusCode >= 400 && resp.StatusCode < 500:
+		_, err := fail("status %d", resp.StatusCode)
+		e := err.(*Error)
+		if e.Code = readCode(resp); e.Code != "" {
+			e.words += " " + e.Code
+		}
+		return nil, e
 	case resp.StatusCode != http.StatusOK:
 		return fail("status %d", resp.StatusCode)
 	case resp.ContentLength > MaxBody:
@@ -267,6 +277,42 @@ func (c *Client) roundTrip(client *http.Client, req *http.Request) (*Response, e
 		return fail("longer than %d bytes", MaxBody)
 	}
 	return r, nil
+}
+
+// maxErrorBody limits an error response in bytes.
+const maxErrorBody = 4 << 10
+
+// readCode returns the error code of a response (RFC 6749 section 5.2, RFC 6750
+// section 3.1), or "".
+func readCode(resp *http.Response) string {
+	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType != "application/json" {
+		return ""
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	return Code(string(text))
+}
+
+// Code returns the code of an error object (RFC 6749 section 5.2), or "" if the text
+// is not one or the code is unknown: a code that a server makes up could be anything.
+func Code(text string) string {
+	var code strictjson.Value
+	err := strictjson.Object(text, func(name string, value strictjson.Value) {
+		if name == "error" {
+			code = value
+		}
+	})
+	if err != nil {
+		return ""
+	}
+	for _, known := range []string{
+		"invalid_client", "unauthorized_client", "invalid_request", "unsupported_token_type", "invalid_token", "insufficient_scope",
+		"access_denied", "server_error", "temporarily_unavailable",
+	} {
+		if code.Is(known) {
+			return known
+		}
+	}
+	return ""
 }
 
 func headerSize(h http.Header) int {

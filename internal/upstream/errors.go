@@ -17,6 +17,7 @@ type Error struct {
 	URL     string      // that was requested, without secrets
 	Status  int         // 0 without a response
 	Header  http.Header // of the response
+	Code    string      // the error code in a response, if it is a registered one
 	Broken  bool        // the connection failed, before or during the response
 	Timeout bool        // it failed because it took too long
 

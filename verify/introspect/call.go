@@ -121,7 +121,7 @@ func (s *Source) post(token string) (claims string, active bool, err error) {
 			return "", false, err
 		}
 	} else if s.config.Signed {
-		return "", false, notAnswer("the answer is not signed")
+		return "", false, notSigned("the answer is not signed")
 	}
 	return read(text)
 }
@@ -141,7 +141,9 @@ func recovered(err *error) {
 	*err = &callError{text: "a function of the configuration panicked: " + what, fault: faultSetup, stale: true}
 }
 
-func notAnswer(text string) error { return &callError{text: text, fault: faultServer, stale: true} }
+// notSigned is for an answer that is not signed as it has to be, which no token can
+// cause.
+func notSigned(text string) error { return &callError{text: text, fault: faultSetup, stale: true} }
 
 // read reads an answer (RFC 7662 section 2.2): one strict JSON object with a boolean
 // "active". Anything else, such as an error object, is not an answer.
@@ -152,15 +154,33 @@ func read(text string) (claims string, active bool, err error) {
 			member = value
 		}
 	})
+	e := &callError{fault: faultServer, stale: true}
 	switch {
-	case err != nil:
-		return "", false, notAnswer("the answer is not a JSON object, or not a strict one")
-	case member.True():
+	case err == nil && member.True():
 		return text, true, nil
-	case member.Kind() == strictjson.Bool:
+	case err == nil && member.Kind() == strictjson.Bool:
 		return "", false, nil
+	case err == nil:
+		e.text = `the answer has no "active" that is a boolean`
+		if code := upstream.Code(text); code != "" {
+			e.text += ", but the error " + code
+			if isClientError(code) {
+				e.fault = faultSetup
+			}
+		}
+	default:
+		e.text = "the answer is not a JSON object, or not a strict one"
+		if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+			e.fault = faultSetup // no introspection endpoint answers so
+		}
 	}
-	return "", false, notAnswer(`the answer has no "active" that is a boolean`)
+	return "", false, e
+}
+
+// isClientError reports whether an error code says that the server does not accept
+// this client (RFC 6749 section 5.2).
+func isClientError(code string) bool {
+	return code == "invalid_client" || code == "unauthorized_client"
 }
 
 // openSigned returns the answer in a signed answer (RFC 9701 section 5).
@@ -171,7 +191,7 @@ func openSigned(ctx context.Context, open func(context.Context, string, string, 
 	}
 	claims, err := open(ctx, jws, signedType, audience...)
 	if err != nil {
-		return "", notAnswer("the signed answer is not valid: " + err.Error())
+		return "", notSigned("the signed answer is not valid: " + err.Error())
 	}
 	var inner strictjson.Value
 	_ = strictjson.Object(claims, func(name string, value strictjson.Value) {
@@ -180,7 +200,7 @@ func openSigned(ctx context.Context, open func(context.Context, string, string, 
 		}
 	})
 	if inner.Kind() != strictjson.Obj {
-		return "", notAnswer("the signed answer has no token_introspection object")
+		return "", notSigned("the signed answer has no token_introspection object")
 	}
 	return string(inner), nil
 }
@@ -196,7 +216,7 @@ func fromUpstream(err error) *callError {
 	switch {
 	case e.Broken || e.Status >= 502 && e.Status <= 504:
 		c.fault = faultTransport
-	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden, isClientError(e.Code):
 		c.fault = faultSetup
 		c.text += ": the server does not accept this client's credentials"
 	case e.Status == http.StatusNotFound, e.Status == http.StatusMethodNotAllowed, e.Status == http.StatusGone,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -108,6 +109,22 @@ func TestAlwaysIsReadyOnceAnswersCome(t *testing.T) {
 			s.Fail(verifytest.Revocation, verifytest.Status(404))
 		}, "ERROR", "/revoke: status 404: this is not an introspection endpoint", func(s *verifytest.Server) {
 			s.Fail(verifytest.Revocation, says(`{"active":false}`))
+		}},
+		{"400 for a wrong secret", endpoint(verifytest.Answer(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"error":"invalid_client","error_description":"raw-secret"}`)
+		})), "ERROR", "status 400 invalid_client: the server does not accept this client's credentials", nil},
+		{"200 for a wrong secret", endpoint(says(`{"error":"invalid_client"}`)), "ERROR", "but the error invalid_client", nil},
+		{"200 with a page", endpoint(verifytest.Body("text/html", "<!doctype html>")), "ERROR", "not a JSON object", nil},
+		{"not signed", func(_ *verifytest.Server, c *introspect.Config) { c.Signed = true }, "ERROR", "is not signed", func(s *verifytest.Server) {
+			s.Fail(verifytest.Introspection, verifytest.Answer(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/token-introspection+jwt")
+				key := s.Key()
+				_, _ = io.WriteString(w, key.Sign(
+					fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":"token-introspection+jwt"}`, key.Algorithm, key.ID),
+					fmt.Sprintf(`{"iss":%q,"aud":%q,"iat":%d,"token_introspection":{"active":false}}`, issuerURL, verifytest.ClientID, time.Now().Unix())))
+			}))
 		}},
 		{"a page to sign in", endpoint(verifytest.Answer(http.RedirectHandler(issuerURL+"/login", http.StatusFound).ServeHTTP)), "ERROR", "status 302", nil},
 		{"no credentials", secret(introspect.Bearer(func(context.Context) (string, error) {
