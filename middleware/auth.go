@@ -15,12 +15,12 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// Config says how an [Auth] treats requests. The zero value is fit for use:
-// tokens come from the Authorization header, and there is no user beside the
-// token. [New] copies what it needs.
+// Config configures an [Auth]. The zero value can be used: tokens come from the
+// Authorization header, and handlers get the token without a user. [New] copies
+// what it needs.
 type Config struct {
 	// User resolves the application's user, once per request; see [Resolve].
-	// Default: none, and handlers use the token alone.
+	// Default: none; handlers use the token.
 	User Resolver
 	// Realm is the challenge's realm parameter (RFC 9110 section 11.5).
 	// Default: none.
@@ -34,36 +34,35 @@ type Config struct {
 	// [AuthorizationHeader] alone.
 	Credentials []CredentialSource
 	// ClientCertificate finds the client's certificate, for tokens that are bound
-	// to one (RFC 8705 section 3). It is asked about those tokens alone. Default:
-	// none, and such tokens are refused.
+	// to one (RFC 8705 section 3). Default: none; such tokens are refused.
 	ClientCertificate CertificateSource
 	// Authenticators admit callers with credentials of other kinds: API keys,
-	// sessions. They are asked in order, where a request has no bearer token: one
-	// that is there decides alone, good or bad. Default: none.
+	// sessions. They are asked in order, and only if a request has no token: a
+	// token decides, whether it is good or not. Default: none.
 	Authenticators []Authenticator
-	// Logger gets a line for refusals, with the reason: at level Warn what
-	// points to a mistake (a token for another audience, of another issuer or
-	// kind, a scope that is missing), or that tokens cannot be verified; at
-	// Error that a user could not be resolved or a requirement not be checked;
-	// at Info that a token has expired or was revoked, while others pass; at
-	// Debug that there were no credentials. There is at most one line a minute
-	// for each cause, with the number of those before it that were suppressed:
-	// they are at level Debug. Where a token was wrong, the line has what this
-	// service expects and what the token had; no line holds more of a token
-	// than its issuer, audience, times and type. Default: slog.Default().
+	// Logger gets a line for each refusal, with the reason. The level is Warn for
+	// what points to a mistake (a token for another audience, of another issuer
+	// or kind, a missing scope) and for tokens that cannot be verified; Error if
+	// a user cannot be resolved or a requirement not be checked; Info if a token
+	// has expired or was revoked while others are admitted; Debug if there are
+	// no credentials. After the first line for a cause, further ones within a
+	// minute are at level Debug, and the next line has their number. Where a
+	// token was wrong, the line has what this service expects and what the
+	// token had. No line has more of a token than its issuer, audience, times
+	// and type. Default: slog.Default().
 	Logger *slog.Logger
-	// Observer learns of every decision. Default: none.
+	// Observer is told of every decision. Default: none.
 	Observer Observer
-	// ErrorHandler writes the refusals in place of the kit. The headers are
-	// set when it is called; it writes the body, and the status with
-	// w.WriteHeader(f.Status), or calls f.Write for the kit's own answer. It
-	// cannot turn a refusal into a success: a status below 400 becomes
-	// f.Status. Default: JSON with the members error and error_description.
+	// ErrorHandler writes refusals instead of the kit. The header is set when
+	// it is called; it writes the status with w.WriteHeader(f.Status) and the
+	// body, or calls f.Write for the kit's own answer. It cannot turn a refusal
+	// into a success: a status below 400 is replaced by f.Status. Default: JSON
+	// with the members error and error_description.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, f *Refusal)
 }
 
 // A CertificateSource finds the certificate that a client has proved to hold, in
-// the TLS connection or in what a trusted proxy says of it.
+// the TLS connection or in a field that a trusted proxy sets.
 type CertificateSource interface {
 	// Validate returns the source's faults, each a [verify.Fault].
 	Validate() error
@@ -72,7 +71,7 @@ type CertificateSource interface {
 	Thumbprint(r *http.Request) ([sha256.Size]byte, error)
 }
 
-// An Auth decides about requests. It is safe for concurrent use.
+// An Auth makes the guards of a service. It is safe for concurrent use.
 type Auth struct {
 	verifier *verify.Verifier
 	config   Config
@@ -151,18 +150,18 @@ func (c Config) prepare(issuers []string) (m *metadata, err error) {
 	return m, bad.ErrOf("middleware")
 }
 
-// ForIssuer is the short way for the common case: tokens of one issuer, whose
-// keys are discovered and kept fresh, for any of the given audiences, with
-// every default. There is no user beside the token; [Config.ForIssuer] is the
-// next step. Close ends it.
+// ForIssuer makes an Auth for the common case: tokens of one issuer, whose keys
+// are discovered and refreshed, for any of the given audiences, with every
+// default. Handlers get the token without a user; [Config.ForIssuer] is the next
+// step. [Auth.Close] stops the refreshing.
 func ForIssuer(issuer string, audience ...string) (*Auth, error) {
 	return Config{}.ForIssuer(issuer, audience...)
 }
 
-// ForIssuer is the function of that name with a configuration: a user, a logger
-// for keys and refusals, an observer. It reports every fault at once. A service
-// with more than one issuer, or with introspection, calls [verify.New] and gives
-// the same configuration to [New].
+// ForIssuer is the function [ForIssuer] with a configuration: a user, a logger for
+// keys and refusals, an observer. It reports every fault at once. A service with
+// more than one issuer, or with introspection, calls [verify.New] and passes the
+// same configuration to [New].
 func (c Config) ForIssuer(issuer string, audience ...string) (*Auth, error) {
 	vc := verify.Config{Issuer: issuer, Audience: audience, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: c.Logger})}
 	if err := errors.Join(vc.Validate(), c.Validate()); err != nil {
@@ -186,21 +185,20 @@ func (a *Auth) Verifier() *verify.Verifier { return a.verifier }
 // Close closes the verifier and with it the key sources.
 func (a *Auth) Close() error { return a.verifier.Close() }
 
-// Require makes a guard that serves requests with a good token which meets all
-// of the requirements.
+// Require makes a guard that admits requests with a good token that meets all of
+// the requirements.
 func (a *Auth) Require(requirements ...Requirement) *Guard {
 	return newGuard(a, false, requirements)
 }
 
-// Optional makes a guard that also serves requests without credentials, or with
-// those of another scheme, and then without a user, unless the application has put
-// one into the context itself ([NewContext]). Credentials that are presented must
-// be good, and meet the requirements.
+// Optional makes a guard that also admits requests without credentials, or with
+// those of another scheme. They have no user, unless the application has put one
+// into the context itself ([NewContext]). Credentials that are presented must be
+// good and meet the requirements.
 func (a *Auth) Optional(requirements ...Requirement) *Guard {
 	return newGuard(a, true, requirements)
 }
 
-// retryAfter is what a 503 tells clients to wait. Keys and introspection
-// answers are looked for again within a second, so that is when it is worth
-// another try.
+// retryAfter is how long a 503 asks clients to wait. Keys and introspection
+// answers are fetched again within a second, so another try is worth it then.
 const retryAfter = time.Second

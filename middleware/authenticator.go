@@ -16,22 +16,22 @@ type Authenticator struct {
 	// Credentials is the place of the credentials in a request: [Header], [Cookie]
 	// or [NewCredentialSource]. Required.
 	Credentials CredentialSource
-	// Authenticate says whose the credentials are, in the words of a token: the
+	// Authenticate returns the caller whose credentials these are, as a token: the
 	// resolver finds the user by it, requirements look at its scopes and
-	// permissions ([verify.Token.WithPermissions]) and so on, and [TokenFrom]
-	// returns it. What it does not say is not granted. Issuer and Subject name
-	// the caller together, so let Issuer tell API keys from an authorization
-	// server's users.
+	// permissions ([verify.Token.WithPermissions]), and [TokenFrom] returns it.
+	// Anything it leaves out is not granted. A caller is the pair of Issuer and
+	// Subject, so use an Issuer that tells API keys from the users of an
+	// authorization server.
 	//
-	// [ErrNoUser] says that the credentials are nobody's: 401. [ErrDenied] is
+	// [ErrNoUser] means that the credentials are not valid: 401. [ErrDenied] is
 	// 403. Any other error is 503, and so is a nil token.
 	//
-	// It is called once per request, for guards with [NotRevoked] once more, and must
-	// be safe for concurrent use. Required.
+	// It is called once per request, for guards with [NotRevoked] once more, and
+	// must be safe for concurrent use. Required.
 	Authenticate func(ctx context.Context, credentials string) (*verify.Token, error)
-	// Challenge is what a 401 offers beside the Bearer challenge: a scheme and
-	// its parameters (RFC 9110 section 11.6.1), as in `ApiKey realm="orders"`.
-	// Default: nothing.
+	// Challenge is a challenge that a 401 has beside those for tokens: a scheme and
+	// its parameters (RFC 9110 section 11.6.1), such as `ApiKey realm="orders"`.
+	// Default: none.
 	Challenge string
 }
 
@@ -50,8 +50,8 @@ func (k Authenticator) check() error {
 	return bad.Err()
 }
 
-// isChallenge reports whether s may be a challenge: a scheme that is not Bearer,
-// and whatever else in printable ASCII.
+// isChallenge reports whether s can be a challenge: a scheme that is not Bearer,
+// and anything else in printable ASCII.
 func isChallenge(s string) bool {
 	scheme, _, _ := strings.Cut(s, " ")
 	return scheme != "" && !strings.EqualFold(scheme, "Bearer") &&
@@ -67,7 +67,7 @@ var (
 
 var errNoToken = errors.New("middleware: Authenticate has returned neither a token nor an error")
 
-// authenticate says whose credentials of another kind are.
+// authenticate asks an authenticator about credentials of another kind.
 func (a *Auth) authenticate(ctx context.Context, by *Authenticator, credentials string) (*verify.Token, *failure) {
 	t, err := by.Authenticate(ctx, credentials)
 	switch {

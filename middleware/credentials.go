@@ -16,10 +16,10 @@ import (
 //
 // A place without a token, or with an empty one, has no credentials. Tokens in
 // two of the configured places, or two in one place, make the request malformed,
-// even if they are equal (RFC 6750 section 2); [FirstOf] lets the order of the
-// places decide instead.
+// even if they are equal (RFC 6750 section 2), unless [FirstOf] gives the places
+// an order.
 type CredentialSource struct {
-	// name is the place in the words of an error_description.
+	// name is the place as an error_description calls it.
 	name string
 	// methods are the RFC 9728 section 2 names of the place, if it has any.
 	methods []string
@@ -40,8 +40,8 @@ type found struct {
 	inURL  bool
 }
 
-// malformed is the error of a request whose credentials are malformed. It is a
-// sentence for the error_description.
+// malformed is the error of a request with malformed credentials, as a sentence
+// for the error_description.
 type malformed string
 
 func (m malformed) Error() string { return string(m) }
@@ -177,8 +177,8 @@ func InsecureQueryParameter() CredentialSource {
 	}}
 }
 
-// mayHideToken reports whether somebody else who reads the query, one that
-// cannot be parsed, may find an access_token where it is broken.
+// mayHideToken reports whether another reader of a query that cannot be parsed may
+// find an access_token in the part that is broken.
 func mayHideToken(query string) bool {
 	broken := false
 	for pair := range strings.SplitSeq(query, "&") {

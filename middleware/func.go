@@ -8,13 +8,13 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// ErrDenied is what a function of the application returns, wrapped or not, to
-// refuse a request that it has understood: 403. [Func] answers with its
-// description; a resolver ([Resolve]) returns it for a user who exists but is
-// blocked, say. The text of the error is for the log alone.
+// ErrDenied is returned, wrapped or not, by a function of the application that
+// refuses the request: 403. [Func] answers with its description; a resolver
+// ([Resolve]) returns it for a user who exists but is blocked, for example. The
+// text of the error is only logged.
 //
-// ErrDenied and [ErrNoUser] are the only ways to say no. Any other error, that
-// of a database which does not answer in time, say, means that the function
+// ErrDenied and [ErrNoUser] are the only errors that refuse. Any other one, such
+// as that of a database that does not answer in time, means that the function
 // could not find out: the answer is 503, and a line at level Error is logged.
 var ErrDenied = errors.New("access denied")
 
@@ -39,8 +39,8 @@ func Func(description string, f func(ctx context.Context, t *verify.Token) error
 // handlers, with net/http and with the adapters for gin, echo and chi. One that
 // the router has not found yet, because the guard stands before the route, is
 // empty: do not let it equal an empty claim. f must not read the body, which is
-// the handler's. Where a guard decides about something other than an HTTP
-// request, the requirement cannot be checked: 503.
+// the handler's. Outside of HTTP ([Guard.Admit]) the requirement cannot be
+// checked: 503.
 func RequestFunc(description string, f func(r *http.Request, t *verify.Token) error) Requirement {
 	if f == nil {
 		panic("middleware: RequestFunc of a nil function")
@@ -63,8 +63,8 @@ func function(maker, description string, f func(*subject) error) Requirement {
 	return requirement{test: func(s *subject) *failure { return failureOf(f(s), no, requirementUnavailable) }}
 }
 
-// failureOf returns what the error of an application's function means: nothing, no,
-// or, unless it was made for saying no, that the function could not find out.
+// failureOf returns the failure that the error of an application's function means:
+// none, no for an error that refuses, and trouble for any other.
 func failureOf(err error, no, trouble *failure) *failure {
 	switch {
 	case err == nil:

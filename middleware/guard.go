@@ -45,8 +45,8 @@ func (g *Guard) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "middlewa
 // is a reason. The handler may replace them.
 //
 // The route is its pattern, for logs and metrics, from routers that do not set
-// the request's Pattern; if it is empty, they have the Pattern. The request to go
-// on with may be a copy: call [Return] when the handler has returned.
+// the request's Pattern. If it is empty, the Pattern is used. The request to go on
+// with may be a copy: call [Return] when the handler has returned.
 //
 // Guards may follow each other on one request, with other layers between them: a
 // token that a guard of the same Auth has verified is not verified again until
@@ -64,9 +64,8 @@ func (g *Guard) Serve(w http.ResponseWriter, r *http.Request, route string) (adm
 }
 
 // Decide decides about a request and writes nothing. It returns the request to go
-// on with, as [Guard.Serve] does, or the refusal. It is for services that write
-// the answer themselves; what the header of an admitted answer needs, is left
-// out.
+// on with, as [Guard.Serve] does, or the refusal. It is for code that writes
+// refusals itself; the header fields of an admitted answer are left out.
 func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
 	s, refusal := g.decide(r, "")
 	if refusal != nil {
@@ -81,9 +80,9 @@ func (g *Guard) Decide(r *http.Request) (*http.Request, *Refusal) {
 // is for logs and metrics. Admit returns a context with the user and the token, or
 // the refusal, whose Header and Status the transport translates.
 //
-// p belongs to the context from then on: Admit writes to it, and so must nobody
-// else. Fields for the header of the answer, which the transport sends back
-// whatever the decision was, are in [verify.Request.AnswerFields].
+// Admit changes p and keeps it in the context: the caller must not change it
+// later. The fields that the answer has to have, whatever the decision, are in
+// [verify.Request.AnswerFields].
 func (g *Guard) Admit(ctx context.Context, route string, p *verify.Request) (context.Context, *Refusal) {
 	s := &subject{auth: g.auth, request: p}
 	if p != nil {
@@ -109,8 +108,8 @@ func (g *Guard) decide(r *http.Request, route string) (*subject, *Refusal) {
 	return s, nil
 }
 
-// admit decides, and tells those who want to know. unreadable is why the
-// credentials could not be read, if they could not.
+// admit decides, and reports the decision. unreadable is the failure to read the
+// credentials, or nil.
 func (g *Guard) admit(ctx context.Context, route string, s *subject, unreadable *failure) (context.Context, *Refusal) {
 	start := time.Now()
 	earlier := latest(ctx)
@@ -158,9 +157,9 @@ func (g *Guard) admit(ctx context.Context, route string, s *subject, unreadable 
 	return admitted, nil
 }
 
-// check finds out who is there and whether the requirements are met. It leaves
-// the identity in s if the credentials are good, and none if there are none and
-// none are required.
+// check verifies the credentials, resolves the user and checks the requirements.
+// It leaves the identity in s if the credentials are good; without credentials on
+// an optional route there is none.
 func (g *Guard) check(ctx context.Context, s *subject) *failure {
 	if s.request == nil {
 		if g.optional {
@@ -179,10 +178,9 @@ func (g *Guard) check(ctx context.Context, s *subject) *failure {
 	return nil
 }
 
-// Return copies to a request what serving a copy of it has found out: the
-// route and its path values, which layers outside of a guard look at (an access
-// log, a trace), and the form, whose files the server removes with its own
-// request. Without a guard, it would have been set on the request itself.
+// Return copies to a request what serving a copy of it has set: the route and its
+// path values, for layers outside of the guard (an access log, a trace), and the
+// form, because the server removes the files of its own request only.
 func Return(r, served *http.Request) {
 	if r == served {
 		return
@@ -216,12 +214,12 @@ func Return(r, served *http.Request) {
 }
 
 // hungUp reports whether a request's context has ended because the client has
-// gone: then the server ends it without a cause. A layer that gives up on a
-// request says so by a deadline, or by a cause.
+// gone: the server then ends it without a cause. A layer that gives up on a
+// request uses a deadline or a cause.
 func hungUp(ctx context.Context) bool {
 	return errors.Is(ctx.Err(), context.Canceled) && context.Cause(ctx) == context.Canceled
 }
 
-// canceled is the failure of whatever could not be found out for a client that
-// has gone: this service is not to blame.
+// canceled replaces the failure to find something out if the client has gone: the
+// service is not to blame.
 var canceled = newFailure(codeCanceled, "the client did not wait for the answer", ReasonCanceled)

@@ -11,7 +11,7 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// An identity is a context that says for whom a request is served. It is the
+// An identity is a context that has the user and the token of a request. It is the
 // context itself rather than a value in one, which saves an allocation for each
 // request. Every guard puts a new one on top of the context that it finds, so
 // that values, spans and deadlines of layers between two guards stay.
@@ -60,11 +60,10 @@ func sameContext(a, b context.Context) bool {
 	return reflect.TypeOf(a).Kind() == reflect.Pointer && a == b
 }
 
-// Format keeps a context that is printed from showing the credentials, whatever
-// the verb.
+// Format prints the type and nothing more, whatever the verb.
 func (c *identity) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "middleware.identity") }
 
-// String is for packages that look for it rather than print, context among them.
+// String is for packages that call it instead of printing, such as context.
 func (c *identity) String() string { return "middleware.identity" }
 
 // latest returns the latest identity in a context, or nil.
@@ -95,8 +94,8 @@ func TokenFrom(ctx context.Context) (*verify.Token, bool) {
 // NewContext returns a context with a user and a token, as handlers find them
 // behind a guard; either may be nil. It is for tests of an application's
 // handlers, with a token of
-// [github.com/bearerkit/bearerkit/verify/verifytest.NewToken]. It opens no guard:
-// one that requires credentials still does.
+// [github.com/bearerkit/bearerkit/verify/verifytest.NewToken]. Guards do not accept
+// it in place of credentials.
 func NewContext(ctx context.Context, user any, token *verify.Token) context.Context {
 	return &identity{Context: ctx, token: token, user: user}
 }
@@ -132,11 +131,12 @@ func UntilExpiry(ctx context.Context) (_ context.Context, cancel context.CancelF
 }
 
 // Recheck verifies the credentials by which the request was admitted once more,
-// for a response that lasts: it finds that the token has expired, that its key
-// was withdrawn, or that it was revoked, as far as a new request with it would.
-// The error is that of [verify.Verifier.Verify], or of the [Authenticator]; one
-// that wraps [verify.ErrUnavailable] says nothing about the token, and is the
-// answer too if no guard has admitted the request.
+// for a response that lasts: it notices that the token has expired, that its key
+// was withdrawn, or that it was revoked, as far as a new request would. A proof
+// of possession is not checked again. The error is that of
+// [verify.Verifier.VerifyRequest], or of the [Authenticator]. One that wraps
+// [verify.ErrUnavailable] means nothing for the token; it is also returned if no
+// guard has admitted the request.
 func Recheck(ctx context.Context) error {
 	id := latest(ctx)
 	if id == nil || id.auth == nil {

@@ -77,10 +77,10 @@ func (a *Auth) log(ctx context.Context, d Decision, f *failure, id *identity) {
 	a.logger.LogAttrs(ctx, level, message, attrs...)
 }
 
-// level says how loud a refusal is. What points to a mistake in the set-up of a
-// service or of its client is a warning. A token that has expired, or was
-// revoked, is everyday traffic, unless no other token has passed lately: then a
-// clock may be wrong, or the authorization server.
+// level returns the level of a refusal's line. What points to a mistake in the
+// configuration of the service or of a client is a warning. A token that has
+// expired or was revoked is everyday traffic, unless no other token was good in
+// the last minute: then a clock may be wrong, or the authorization server.
 func (a *Auth) level(f *failure, now time.Time) slog.Level {
 	switch f.reason {
 	case ReasonCanceled:
@@ -99,7 +99,7 @@ func (a *Auth) level(f *failure, now time.Time) slog.Level {
 	return slog.LevelWarn
 }
 
-// A cause is what at most one line a minute is about.
+// A cause is what a log line is about; there is at most one line a minute for each.
 type cause struct {
 	reason Reason
 	part   string // of the token, where the reason alone does not say it
@@ -120,8 +120,7 @@ func causeOf(f *failure, d Decision) cause {
 	return c
 }
 
-// throttle lets a line through for each cause now and then, and counts those
-// that it holds back.
+// throttle allows one line a minute for each cause, and counts the others.
 type throttle struct {
 	mu     sync.Mutex
 	causes map[cause]tally
@@ -159,7 +158,7 @@ func (t *throttle) allow(c cause, now time.Time) (held int, ok bool) {
 	return was.held, true
 }
 
-// moment is a time that is written often and need not be exact.
+// moment is a time that is stored often and need not be exact.
 type moment struct{ unix atomic.Int64 }
 
 // set stores the time, to the second: most calls only read.
@@ -176,7 +175,7 @@ func (m *moment) since(t time.Time) time.Duration {
 // maxShown is how many bytes of a value a log line shows.
 const maxShown = 100
 
-// printable makes a value of a verified token fit for a log line of any format.
+// printable shortens and quotes a value of a verified token for a log line.
 func printable(s string) string {
 	if len(s) > maxShown {
 		cut := maxShown

@@ -14,7 +14,7 @@ import (
 )
 
 // ResourceMetadata describes a protected resource to its clients (RFC 9728
-// section 2). What the kit knows itself is filled in.
+// section 2). The kit adds where tokens are accepted.
 type ResourceMetadata struct {
 	// Resource is the resource identifier: an https URL without a fragment
 	// (http is accepted for a loopback address). Required.
@@ -47,7 +47,7 @@ func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSourc
 	case c.Resource == "":
 		bad.Add("Resource", "is required")
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		bad.Add("Resource", "is no https URL")
+		bad.Add("Resource", "is not an https URL")
 	case u.Scheme == "http" && !upstream.IsLoopback(u):
 		bad.Add("Resource", "is not https")
 	case u.User != nil || strings.Contains(c.Resource, "#"):

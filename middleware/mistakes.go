@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// What clients do to a token before it arrives is much the same everywhere. The
-// functions in this file name the mistake, in fixed sentences: a description and
-// a log line never repeat what was sent.
+// Clients make the same few mistakes with tokens everywhere. The functions in this
+// file name them, in fixed sentences: a description and a log line never repeat
+// what was sent.
 
 // noneOfAnyKind is noCredentials where other credentials than tokens are taken.
 var noneOfAnyKind = noCredentials.saying("credentials are required")
@@ -105,8 +105,8 @@ func tokenMistake(token string) string {
 	return "a character that no token has"
 }
 
-// jwtMistake says what stands in the place of a token that is not a JWT, or
-// returns "": it may be a token of another kind.
+// jwtMistake names what was sent in place of a JWT, or returns "": it may be a
+// token of another kind.
 func jwtMistake(token string) string {
 	name, _, found := strings.Cut(token, "=")
 	switch {
@@ -118,8 +118,8 @@ func jwtMistake(token string) string {
 	return ""
 }
 
-// isPlaceholder reports whether a word is what programs write that have no token,
-// or that write a scheme twice.
+// isPlaceholder reports whether a word is one that programs write if they have no
+// token, or if they write the scheme twice.
 func isPlaceholder(word string) bool {
 	switch strings.ToLower(word) {
 	case "bearer", "token", "jwt", "dpop", "basic", "null", "undefined", "nil", "none":

@@ -16,37 +16,37 @@ const (
 	Canceled  Outcome = "canceled" // not decided: the client has hung up before
 )
 
-// A Decision is what an [Observer] learns. All its texts come from closed sets:
-// a caller cannot make up labels.
+// A Decision is what an [Observer] is told. All its texts come from closed sets, so
+// that they can be labels of metrics: callers cannot add to them.
 type Decision struct {
 	Outcome  Outcome
 	Reason   Reason        // of a refusal; else empty
 	Status   int           // of a refusal; 499 of a canceled request; else 200
-	Route    string        // the route's pattern, as far as the router tells it to the guard; else empty
-	Issuer   string        // of the token, if it has verified, or as an Authenticator says; else empty
+	Route    string        // the route's pattern, as far as the guard knows it; else empty
+	Issuer   string        // of a token that has verified, or of an Authenticator; else empty
 	Duration time.Duration // what deciding took, the user's resolution included
 	// Nested says that an earlier guard has admitted this request, so that it
 	// has been counted already.
 	Nested bool
 }
 
-// An Observer learns of decisions, on the request's goroutine; metrics and traces
-// can hang on it. It must be safe for concurrent use, and quick.
+// An Observer is told of decisions, on the request's goroutine, for metrics and
+// traces. It must be safe for concurrent use, and quick.
 //
-// Where guards follow each other, it learns of each: the decisions without
-// Decision.Nested count requests. [WithRecord] tells a layer outside what came of
-// a request in the end.
+// Where guards follow each other, it is told of each; requests are counted by the
+// decisions without Decision.Nested. [WithRecord] tells a layer outside of all
+// guards the last decision.
 type Observer interface {
-	// Begin is called before a guard decides. What it returns is the context of
-	// whatever the decision takes: verification, the resolver, requirements. So
-	// it can hold a span, the parent of theirs; the handler's context does not.
+	// Begin is called before a guard decides. The context that it returns is the
+	// one for verification, the resolver and the requirements, so that a span in
+	// it is the parent of theirs. The handler does not get it.
 	Begin(ctx context.Context) context.Context
 	// End is called with that context when the guard has decided.
 	End(ctx context.Context, d Decision)
 }
 
-// ObserverFunc makes an Observer of a function that counts: it learns of each
-// request once, and once more if a later guard refuses it (Decision.Nested).
+// ObserverFunc makes an Observer of a function that counts: it is called once for
+// each request, and once more if a later guard refuses it (Decision.Nested).
 type ObserverFunc func(ctx context.Context, d Decision)
 
 // Begin returns ctx.

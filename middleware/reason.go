@@ -13,7 +13,7 @@ type Reason string
 
 // The reasons beside those of package verify.
 const (
-	ReasonNoCredentials          Reason = "no_credentials"          // there are none, or none of a kind that is taken here
+	ReasonNoCredentials          Reason = "no_credentials"          // there are none, or only of kinds that are not accepted
 	ReasonCredentials            Reason = "credentials"             // the request is malformed: two tokens, no token after the scheme
 	ReasonCredentialsUnavailable Reason = "credentials_unavailable" // a CredentialSource or an Authenticator failed
 	ReasonInvalidCredentials     Reason = "invalid_credentials"     // an Authenticator did not accept them
@@ -33,8 +33,8 @@ const (
 	ReasonCanceled               Reason = "canceled"                // the client did not wait for the answer
 )
 
-// Reasons returns all reasons, those of package verify included, for those who
-// count by them.
+// Reasons returns all reasons, including those of package verify, for metrics that
+// have one series for each.
 func Reasons() []Reason {
 	list := []Reason{ReasonNoCredentials, ReasonCredentials, ReasonCredentialsUnavailable, ReasonInvalidCredentials,
 		ReasonNoUser, ReasonUserDenied, ReasonUserUnavailable, ReasonScope, ReasonPermission, ReasonOrganization, ReasonNotUser,
@@ -79,17 +79,17 @@ func (c code) status() int {
 	return http.StatusUnauthorized
 }
 
-// A failure is why a request is not served, before it is known how the guard
-// says so.
+// A failure is why a request is refused; [Guard.refuse] makes the Refusal of it.
 type failure struct {
 	code        code
 	description string
 	reason      Reason
 	cause       error
-	missing     func(*verify.Token) string // what a good token lacks, for the log; nil: nothing that has a name
+	missing     func(*verify.Token) string // what a good token lacks, for the log; may be nil
 }
 
-// unavailable reports that it could not be found out whether to serve.
+// unavailable reports whether the guard could not find out if the request may be
+// served.
 func (f *failure) unavailable() bool { return f.code == codeUnavailable }
 
 // with returns the failure with a cause.

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// A Record is what the guards of one request have found out, for layers outside
-// of them: an access log, a trace. It is safe for concurrent use.
+// A Record has what the guards of one request have decided, for layers outside of
+// them: an access log, a trace. It is safe for concurrent use.
 type Record struct {
 	start context.Context
 	outer *Record
@@ -20,13 +20,12 @@ type recorded struct {
 
 type recordKey struct{}
 
-// WithRecord returns a context for a request that guards are going to decide
-// about, and the record that they fill. Look at the record when the handler has
-// returned:
+// WithRecord returns a context for a request that has not come to a guard yet, and
+// the record that guards fill. Look at the record when the handler has returned:
 //
-//	ctx, record := middleware.WithRecord(r.Context())
+//	ctx, record := bearer.WithRecord(r.Context())
 //	next.ServeHTTP(w, r.WithContext(ctx))
-//	user, ok := middleware.UserFrom[User](record.Context())
+//	user, ok := bearer.UserFrom[User](record.Context())
 func WithRecord(ctx context.Context) (context.Context, *Record) {
 	rec := &Record{outer: recordIn(ctx)}
 	rec.start = context.WithValue(ctx, recordKey{}, rec)
@@ -44,8 +43,8 @@ func (rec *Record) set(d Decision, ctx context.Context) {
 	}
 }
 
-// Decision returns what became of the request: the decision of the last guard
-// that it came to. It is false if it came to none.
+// Decision returns the decision of the last guard that the request came to. It is
+// false if there was none.
 func (rec *Record) Decision() (Decision, bool) {
 	if v := rec.last.Load(); v != nil {
 		return v.decision, true
@@ -54,8 +53,9 @@ func (rec *Record) Decision() (Decision, bool) {
 }
 
 // Context returns the context for [UserFrom] and [TokenFrom] as the last guard
-// left it. If that guard has refused a good token, as with 403, they find whose
-// it is: the record is for logs and no grounds to serve anybody.
+// left it. They also find the user and the token of a request that was refused
+// although its token is good, with 403 for example: use them for logs, and never
+// to serve anybody.
 func (rec *Record) Context() context.Context {
 	if v := rec.last.Load(); v != nil {
 		return v.ctx

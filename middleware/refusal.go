@@ -16,13 +16,13 @@ type Refusal struct {
 	Status      int    // 400, 401, 403 or 503; 499 if the client has gone
 	Code        string // the error code, as in the body
 	Description string // which check failed, in a sentence
-	// Header has the fields that go with it: WWW-Authenticate, with one challenge
-	// a value, but none for a 403 that no other token would mend, and for a 503;
-	// Retry-After for a 503; DPoP-Nonce where there is a new one; Cache-Control.
+	// Header has the fields of the answer: WWW-Authenticate, with one challenge for
+	// each value, but not for a 503 or a 403 that another token would not change;
+	// Retry-After for a 503; DPoP-Nonce if there is a new one; Cache-Control.
 	Header http.Header
-	// Reason says in one word what happened.
+	// Reason is what happened, in one word for logs and metrics.
 	Reason Reason
-	// Err is the error behind it, if there is one. It is for logs.
+	// Err is the error that caused it, or nil. It is for logs.
 	Err error
 
 	auth *Auth
@@ -74,9 +74,9 @@ func errorBody(code, description string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// refusalWriter keeps an error handler from turning a refusal into a success,
-// by a status of its own or by writing nothing at all. It has no Unwrap: to
-// flush the writer below it would send a status of 200.
+// refusalWriter keeps an error handler from turning a refusal into a success, by
+// its status or by not writing anything. It has no Unwrap: flushing the writer
+// below it would send a status of 200.
 type refusalWriter struct {
 	http.ResponseWriter
 	status  int
@@ -120,8 +120,8 @@ func (g *Guard) refuse(f *failure, s *subject) *Refusal {
 		h["Retry-After"] = []string{strconv.Itoa(int(retryAfter / time.Second))}
 	case codeCanceled:
 	case codeDenied:
-		// RFC 6750 has no code for what a token with another scope would not
-		// mend either, so there is nothing to challenge for.
+		// A token with another scope would not change it, and RFC 6750 has no
+		// code for that: there is nothing to challenge for.
 	default:
 		h["Www-Authenticate"] = g.challenges(f, s.attempted())
 	}
@@ -135,9 +135,9 @@ func (g *Guard) refuse(f *failure, s *subject) *Refusal {
 
 // challenges makes the WWW-Authenticate fields of a failure: one for each scheme
 // that is offered, and those of the authenticators. Only the challenge of the
-// scheme that was attempted says what was wrong (RFC 9449 section 7.2); if that is
-// not known, or not offered, all do. What is wanted of a token that is good is
-// said in the attempted scheme's alone.
+// scheme that the client attempted has the error (RFC 9449 section 7.2); if that
+// scheme is not known, or not offered, all of them have it. If the token is good
+// but not sufficient, there is only the challenge of its scheme.
 func (g *Guard) challenges(f *failure, attempted string) (list []string) {
 	is := func(s scheme) bool { return strings.EqualFold(s.name, attempted) }
 	known := slices.ContainsFunc(g.auth.offered, is)
@@ -158,9 +158,8 @@ func (g *Guard) challenges(f *failure, attempted string) (list []string) {
 }
 
 // challenge makes the challenge of a scheme (RFC 6750 section 3, RFC 9449 section
-// 7.1). It asks for all that the guard's requirements want of a token, so that
-// the next one does not fail in its turn. Every value in it is known to be
-// quotable.
+// 7.1). It asks for everything that the guard's requirements want of a token, so
+// that the client's next one meets all of them. Every value in it is quotable.
 func (g *Guard) challenge(s scheme, f *failure, withError bool) string {
 	var b strings.Builder
 	b.WriteString(s.name)

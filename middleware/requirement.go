@@ -14,17 +14,17 @@ import (
 // unmet one is answered. They copy their arguments.
 //
 // A list of which everything is required ([Scope], [Permission], [All]) may be
-// empty, as one out of a document may be: then there is no requirement. The
-// functions panic on arguments that no request could meet, such as an empty list
-// of which one is required, or that cannot stand in a challenge: call them where
-// routes are registered, when a service starts.
+// empty, as it may come from a document: then nothing is required. The functions
+// panic on arguments that no request can meet, such as an empty list of which one
+// is required, or that cannot be part of a challenge: call them where routes are
+// registered, when a service starts.
 type Requirement interface {
 	check(*subject) *failure
 	demand(*wants)
 }
 
-// wants is what a guard's challenges ask for: all that its requirements want, so
-// that a client which does as asked does not fail at the next requirement.
+// wants is what a guard's challenges ask for: everything that its requirements
+// want, so that a client that does as asked meets all of them.
 type wants struct {
 	scopes []string
 	maxAge time.Duration // 0: none
@@ -65,7 +65,7 @@ func onToken(no *failure, met func(*verify.Token) bool) Requirement {
 	}}
 }
 
-// Scope requires all of the scopes; without any there is no requirement. Unmet:
+// Scope requires all of the scopes; without any, nothing is required. Unmet:
 // 403 insufficient_scope. The scope parameter of a guard's challenges has the
 // scopes of all its requirements, also where a token is missing or is not good
 // (RFC 6750 sections 3 and 3.1).
@@ -85,8 +85,8 @@ func Scope(all ...string) Requirement {
 	}
 }
 
-// AnyScope requires one of the scopes. Unmet: 403 insufficient_scope, which
-// asks for the first of them: name the one that grants least first.
+// AnyScope requires one of the scopes. Unmet: 403 insufficient_scope, which asks
+// for the first of them, so begin with the one that grants least.
 func AnyScope(any ...string) Requirement {
 	any = checkScopes("AnyScope", notEmpty("AnyScope", any))
 	no := lacksScope.naming(func(*verify.Token) string { return "scope " + oneOf(any) })
@@ -110,7 +110,7 @@ func (w *wants) add(scopes ...string) {
 }
 
 // Permission requires all of the permissions in the token's "permissions"
-// claim; without any there is no requirement. Unmet: 403.
+// claim; without any, nothing is required. Unmet: 403.
 func Permission(all ...string) Requirement {
 	all = checkValues("Permission", all)
 	no := lacksPermission.naming(func(t *verify.Token) string { return "permission " + lacking(all, t.HasPermission) })
@@ -205,13 +205,13 @@ func ACR(any ...string) Requirement {
 	}
 }
 
-// NotRevoked requires that the authorization server says now that the token is active
-// (RFC 7662), whatever it has said before: for the routes where a token that was
-// revoked a moment ago must not pass. It is a call for each request, and holds for
-// the whole guard, wherever it stands in the list. What the server says counts for
-// every other route too. Unmet: 401 invalid_token; if the server cannot be asked,
-// 503. A guard with NotRevoked panics when it is made if an issuer of the verifier has
-// no [verify.Introspection].
+// NotRevoked requires that the authorization server says now that the token is
+// active (RFC 7662), whatever it has said before. It is for routes that a token
+// must not pass from the moment when it is revoked. It takes a call for each
+// request, and applies to the whole guard, wherever it is in the list. What the
+// server says counts for every other route too. Unmet: 401 invalid_token; if the
+// server cannot be asked, 503. [Auth.Require] and [Auth.Optional] panic if an
+// issuer of the verifier has no [verify.Introspection].
 func NotRevoked() Requirement {
 	return requirement{
 		test:    func(*subject) *failure { return nil }, // the guard has asked
@@ -219,8 +219,8 @@ func NotRevoked() Requirement {
 	}
 }
 
-// All requires all of the requirements, as a guard with them in its list does.
-// Without any there is no requirement.
+// All requires all of the requirements, like a guard with them in its list. Without
+// any, nothing is required.
 func All(all ...Requirement) Requirement {
 	all = checkRequirements("All", all)
 	return requirement{
@@ -240,9 +240,9 @@ func All(all ...Requirement) Requirement {
 	}
 }
 
-// Any requires one of the requirements. If none is met, the answer is that of
-// the first: name the one first that a caller can do something about. If one
-// could not be checked, the answer is 503.
+// Any requires one of the requirements. If none is met, the answer is that of the
+// first, so begin with one that a caller can do something about. If none is met
+// and one could not be checked, the answer is 503.
 func Any(any ...Requirement) Requirement {
 	any = checkRequirements("Any", notEmpty("Any", any))
 	return requirement{
@@ -253,7 +253,7 @@ func Any(any ...Requirement) Requirement {
 				if f == nil {
 					return nil
 				}
-				// What could not be found out might have been met.
+				// One that could not be checked might have been met.
 				if first == nil || f.unavailable() && !first.unavailable() {
 					first = f
 				}
@@ -271,7 +271,7 @@ func Any(any ...Requirement) Requirement {
 	}
 }
 
-// lacking writes those of a list that a token does not have.
+// lacking returns those of a list that a token does not have, as text.
 func lacking(list []string, has func(string) bool) string {
 	return quoted(slices.DeleteFunc(slices.Clone(list), has), ", ")
 }
@@ -289,8 +289,8 @@ func quoted(list []string, sep string) string {
 	return b.String()
 }
 
-// notEmpty returns a list of which one element is required. An empty one could
-// never be met.
+// notEmpty returns a list of which one element is required, and panics if it is
+// empty: it could never be met.
 func notEmpty[E any](maker string, list []E) []E {
 	if len(list) == 0 {
 		panic("middleware: " + maker + " needs at least one argument")

@@ -15,11 +15,11 @@ import (
 // Cf-Access-Jwt-Assertion of Cloudflare Access, X-Goog-Iap-Jwt-Assertion of
 // Google's Identity-Aware Proxy, X-Forwarded-Access-Token of oauth2-proxy.
 //
-// The token is verified like any other, so nobody can forge it, but anyone can
-// set the field. Make sure that the proxy removes the field from what clients
-// send, also under names that differ in underscores, and that the service can be
-// reached through the proxy alone: otherwise a client chooses which of its tokens
-// counts, and goes around whatever else the proxy checks.
+// The token is verified like any other, so it cannot be forged, but anyone can
+// set the field. Make sure that the proxy removes the field from clients'
+// requests, also under names that differ in underscores, and that the service can
+// be reached only through the proxy: otherwise a client can choose which of its
+// tokens counts, and avoid whatever else the proxy checks.
 func Header(name string) CredentialSource {
 	checkFieldName("Header", name)
 	name = http.CanonicalHeaderKey(name)
@@ -69,10 +69,10 @@ func WebSocketProtocol(prefix string) CredentialSource {
 	}}
 }
 
-// FirstOf is the first of several places that has a token. The ones behind it are
-// not looked at; so it is for clients that send more than one, such as browsers
-// that add a cookie to each request, with the Authorization header before it. A
-// place with malformed credentials ends the search.
+// FirstOf is the first of several places that has a token; the places after it are
+// not looked at. It is for clients that send more than one token, such as browsers
+// that add a cookie to each request: give the Authorization header first. A place
+// with malformed credentials ends the search.
 func FirstOf(sources ...CredentialSource) CredentialSource {
 	if len(sources) == 0 || slices.ContainsFunc(sources, func(s CredentialSource) bool { return s.read == nil }) {
 		panic("middleware: FirstOf needs sources, all of them made by a function of this package")

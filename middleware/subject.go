@@ -10,18 +10,18 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// A subject is what a guard decides about: what a client presents, and whose it
-// is. Requirements look at it.
+// A subject is what a guard decides about: what a client presents, and the identity
+// that this proves. Requirements look at it.
 type subject struct {
 	auth    *Auth
 	by      *Authenticator  // whose the credentials are; nil: a token
 	request *verify.Request // nil: there are no credentials
-	scheme  string          // of the token, or of the attempt; empty if there is none that is known
+	scheme  string          // of the Authorization field, if it is one that is accepted; else empty
 	inURL   bool            // the token was in the URL
-	id      *identity       // once the credentials have been found good
+	id      *identity       // nil until the credentials have been verified
 
 	incoming *http.Request // as it came to the guard; nil outside of HTTP
-	served   *http.Request // what the handler is going to get; nil until somebody asks for it
+	served   *http.Request // for the handler; nil until it is needed
 	own      verify.Request
 }
 
@@ -50,7 +50,7 @@ func (s *subject) present(scheme string) {
 	p.Proofs = r.Header["Dpop"]
 	p.Method, p.Host, p.Target = r.Method, r.Host, r.RequestURI
 	if p.Target == "" && r.URL != nil {
-		p.Target = r.URL.EscapedPath() // a request that no server has read
+		p.Target = r.URL.EscapedPath() // a request that was made in this process
 	}
 	if source := s.auth.config.ClientCertificate; source != nil {
 		p.Certificate = func() ([32]byte, error) { return source.Thumbprint(r) }
@@ -69,7 +69,7 @@ func (s *subject) identify(ctx context.Context, fresh bool) *failure {
 	}
 	fresh = fresh || p.Fresh
 	if earlier := latest(ctx); earlier != nil && earlier.request != nil && earlier.by == nil && s.by == nil && presentsSame(earlier.request, p) {
-		*p = *earlier.request // which knows what has been proved
+		*p = *earlier.request // it remembers what was proved
 	}
 	p.Fresh = fresh
 	t, f := a.vouch(ctx, s.by, p)
@@ -108,9 +108,9 @@ func (a *Auth) expired(t *verify.Token) bool {
 	return !t.Expiry.IsZero() && !a.verifier.Now().Before(t.Expiry.Add(a.verifier.Leeway()))
 }
 
-// presentsSame reports whether two requests present the same token in the same
-// way. If there is a proof, it must be for the same use of the token: a handler
-// that sends a request on to another route has no proof for that.
+// presentsSame reports whether two requests present the same token with the same
+// scheme, proofs and certificate. With proofs, the request must be the same too: a
+// handler that sends it on to another route has no proof for that.
 func presentsSame(a, b *verify.Request) bool {
 	switch {
 	case a.Token != b.Token || !strings.EqualFold(schemeOf(a), schemeOf(b)) || !slices.Equal(a.Proofs, b.Proofs):
@@ -139,9 +139,9 @@ func schemeOf(p *verify.Request) string {
 }
 
 // anonymous returns the context of a request that is served without credentials.
-// A handler may have sent it on with its own context and other headers: the user
-// of a guard is in there only as long as the credentials that it came with are in
-// the request. A user that the application has put there itself stays.
+// A handler may have sent it on with the same context and another header: the user
+// of an earlier guard stays only if its credentials are still in the request. A
+// user that the application has put there itself stays.
 func (s *subject) anonymous(ctx context.Context, earlier *identity) context.Context {
 	id := &identity{Context: ctx, counted: true}
 	switch {
@@ -157,9 +157,8 @@ func (s *subject) anonymous(ctx context.Context, earlier *identity) context.Cont
 	return id
 }
 
-// httpRequest returns the request that the handler is going to get; nil outside of
-// HTTP. Whatever a requirement does to it, such as to read its form, the handler
-// finds done.
+// httpRequest returns the request for the handler; nil outside of HTTP. What a
+// requirement sets in it, such as a parsed form, is there for the handler.
 func (s *subject) httpRequest() *http.Request {
 	if s.served == nil && s.incoming != nil {
 		s.served = s.incoming
@@ -188,7 +187,7 @@ func (s *subject) setHeader(h http.Header) {
 	}
 	for name, value := range s.request.AnswerFields() {
 		h.Set(name, value)
-		h.Set("Cache-Control", "no-store") // what is for this client is for nobody else (RFC 9449 section 8.2)
+		h.Set("Cache-Control", "no-store") // the field is for this client alone (RFC 9449 section 8.2)
 	}
 }
 
@@ -201,7 +200,7 @@ func (s *subject) attempted() string {
 }
 
 // badTokenFailure is the failure of a token that the verifier did not accept. It
-// names what stands in the token's place, if that has a name.
+// names the mistake, if it is a known one.
 func badTokenFailure(token string, err error) *failure {
 	f := refusedToken(err)
 	switch {
@@ -215,7 +214,7 @@ func badTokenFailure(token string, err error) *failure {
 	return f
 }
 
-// refusedToken is the failure that an error of the verifier means.
+// refusedToken returns the failure that an error of the verifier means.
 func refusedToken(err error) *failure {
 	var e *verify.Error
 	if !errors.As(err, &e) {

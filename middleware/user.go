@@ -8,9 +8,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// ErrNoUser is what a resolver returns, wrapped or not, for a token whose
-// subject is not a user of the application. The request is refused with 401
-// invalid_token.
+// ErrNoUser is returned, wrapped or not, by a resolver for a token whose subject is
+// not a user of the application. The request is refused with 401 invalid_token.
 var ErrNoUser = errors.New("no such user")
 
 // A Resolver finds the application's user for a verified token; see [Resolve].
@@ -23,7 +22,7 @@ type Resolver struct {
 // request, with the request's context, after the token has been verified and
 // before the requirements are checked.
 //
-// If find returns [ErrNoUser], the answer is 401; so it is if the user is nil: a
+// If find returns [ErrNoUser], the answer is 401, and so it is if the user is nil: a
 // nil pointer, map, slice, function or channel, also inside an interface.
 // [ErrDenied] is 403, for a user who is blocked. Any other error is 503: a user
 // store that is down must not log anybody out.
