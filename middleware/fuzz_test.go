@@ -197,9 +197,9 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// bearer takes a header apart in the way of RFC 9110 section 11.4: the scheme,
+// credentials takes a header apart in the way of RFC 9110 section 11.4: the scheme,
 // and what follows it.
-var bearer = regexp.MustCompile("(?s)^([!#$%&'*+.^_`|~0-9A-Za-z-]*)(.*)$")
+var credentials = regexp.MustCompile("(?s)^([!#$%&'*+.^_`|~0-9A-Za-z-]*)(.*)$")
 
 // b64token is that of RFC 6750 section 2.1, with the padding anywhere: where it
 // does not belong, it makes a bad token and not a bad request.
@@ -211,7 +211,7 @@ func reference(values []string, good string) int {
 	if len(values) > 1 {
 		return http.StatusBadRequest
 	}
-	m := bearer.FindStringSubmatch(values[0])
+	m := credentials.FindStringSubmatch(values[0])
 	scheme, rest := m[1], m[2]
 	if strings.ToLower(scheme) != "bearer" {
 		return http.StatusUnauthorized

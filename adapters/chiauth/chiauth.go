@@ -1,9 +1,9 @@
 // Package chiauth protects chi routes with bearer tokens (RFC 6750): a single
 // one with r.With, a group with r.Use inside of r.Group or r.Route.
 //
-// chi's router passes on a copy of the request, so that the server does not
-// remove the files of an upload: with or without guards, handlers that parse
-// multipart forms have to call RemoveAll on them.
+// chi's router passes on a copy of the request, so the server does not remove the
+// files of an upload: with or without guards, handlers that parse multipart forms
+// have to call RemoveAll on them.
 package chiauth
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// Require serves requests with a good token that meets all requirements and
-// refuses the others as package middleware has it.
+// Require serves requests with a good token that meets all requirements, and
+// refuses all others; see package middleware.
 func Require(auth *middleware.Auth, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
 	return handler(auth.Require(requirements...))
 }
 
-// Optional also serves requests without credentials, and then without a user.
+// Optional also serves requests without credentials; they have no user.
 func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
 	return handler(auth.Optional(requirements...))
 }

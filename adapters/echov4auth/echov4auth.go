@@ -9,15 +9,15 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// Require serves requests with a good token that meets all requirements and
-// refuses the others as package middleware has it. A refusal goes out through
-// the context's Response, so that what hooks into it sees it; it is an answer
-// and no error, so it does not reach the HTTPErrorHandler.
+// Require serves requests with a good token that meets all requirements, and
+// refuses all others; see package middleware. A refusal is written to the
+// context's Response, so that its hooks run. It is an answer and not an error: the
+// HTTPErrorHandler does not get it.
 func Require(auth *middleware.Auth, requirements ...middleware.Requirement) echo.MiddlewareFunc {
 	return handler(auth.Require(requirements...))
 }
 
-// Optional also serves requests without credentials, and then without a user.
+// Optional also serves requests without credentials; they have no user.
 func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) echo.MiddlewareFunc {
 	return handler(auth.Optional(requirements...))
 }
@@ -41,7 +41,7 @@ func handler(guard *middleware.Guard) echo.MiddlewareFunc {
 }
 
 // UserFrom returns the request's user, if it has one and it is a U. So does
-// middleware.UserFrom with c.Request().Context(), also in code that knows no echo.
+// middleware.UserFrom with c.Request().Context(), also in code that does not import echo.
 func UserFrom[U any](c echo.Context) (U, bool) { return middleware.UserFrom[U](c.Request().Context()) }
 
 // TokenFrom returns the request's verified token, if it has one.

@@ -8,13 +8,13 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// Require serves requests with a good token that meets all requirements; it
-// aborts the others, refused as package middleware has it.
+// Require serves requests with a good token that meets all requirements. It
+// refuses and aborts all others; see package middleware.
 func Require(auth *middleware.Auth, requirements ...middleware.Requirement) gin.HandlerFunc {
 	return handler(auth.Require(requirements...))
 }
 
-// Optional also serves requests without credentials, and then without a user.
+// Optional also serves requests without credentials; they have no user.
 func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) gin.HandlerFunc {
 	return handler(auth.Optional(requirements...))
 }
@@ -37,7 +37,7 @@ func handler(guard *middleware.Guard) gin.HandlerFunc {
 }
 
 // UserFrom returns the request's user, if it has one and it is a U. So does
-// middleware.UserFrom with c.Request.Context(), also in code that knows no gin.
+// middleware.UserFrom with c.Request.Context(), also in code that does not import gin.
 func UserFrom[U any](c *gin.Context) (U, bool) { return middleware.UserFrom[U](c.Request.Context()) }
 
 // TokenFrom returns the request's verified token, if it has one.

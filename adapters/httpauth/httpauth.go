@@ -8,13 +8,13 @@ import (
 	"github.com/bearerkit/bearerkit/verify"
 )
 
-// Require serves requests with a good token that meets all requirements and
-// refuses the others as package middleware has it.
+// Require serves requests with a good token that meets all requirements, and
+// refuses all others; see package middleware.
 func Require(auth *middleware.Auth, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
 	return handler(auth.Require(requirements...))
 }
 
-// Optional also serves requests without credentials, and then without a user.
+// Optional also serves requests without credentials; they have no user.
 func Optional(auth *middleware.Auth, requirements ...middleware.Requirement) func(http.Handler) http.Handler {
 	return handler(auth.Optional(requirements...))
 }
