@@ -223,8 +223,8 @@ func FuzzDifferential(f *testing.F) {
 		}
 	}
 	v, err := verify.New(verify.Config{
-		Issuer: token.IssuerURL, Audience: []string{token.Audience}, Keys: jwks.Static(keys...),
-		Leeway: differentialLeeway, Now: func() time.Time { return differentialNow },
+		Issuers: []verify.Issuer{{Issuer: token.IssuerURL, Audience: []string{token.Audience}, Keys: jwks.Static(keys...)}},
+		Leeway:  differentialLeeway, Now: func() time.Time { return differentialNow },
 	})
 	if err != nil {
 		f.Fatal(err)

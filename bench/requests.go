@@ -127,8 +127,11 @@ func (s *side) start(cacheSize int) error {
 	s.issuer.SetHeader(verifytest.JWKS, "Cache-Control", s.control)
 	quiet := slog.New(slog.DiscardHandler)
 	v, err := verify.New(verify.Config{
-		Issuer: s.issuer.Issuer(), Audience: []string{s.issuer.Audience()}, CacheSize: cacheSize,
-		Keys: jwks.New(jwks.Config{URL: s.issuer.JWKSURL(), Client: s.issuer.Client(), Logger: quiet}),
+		Issuers: []verify.Issuer{{
+			Issuer: s.issuer.Issuer(), Audience: []string{s.issuer.Audience()},
+			Keys: jwks.New(jwks.Config{URL: s.issuer.JWKSURL(), Client: s.issuer.Client(), Logger: quiet}),
+		}},
+		CacheSize: cacheSize,
 	})
 	if err != nil {
 		return err

@@ -163,7 +163,7 @@ func ForIssuer(issuer string, audience ...string) (*Auth, error) {
 // more than one issuer, or with introspection, calls [verify.New] and passes the
 // same configuration to [New].
 func (c Config) ForIssuer(issuer string, audience ...string) (*Auth, error) {
-	vc := verify.Config{Issuer: issuer, Audience: audience, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: c.Logger})}
+	vc := verify.Config{Issuers: []verify.Issuer{{Issuer: issuer, Audience: audience, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: c.Logger})}}}
 	if err := errors.Join(vc.Validate(), c.Validate()); err != nil {
 		return nil, err
 	}

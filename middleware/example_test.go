@@ -22,9 +22,11 @@ func Example() {
 	defer issuer.Close()
 
 	verifier, err := verify.New(verify.Config{
-		Issuer:   issuer.Issuer(),
-		Audience: []string{issuer.Audience()},
-		Keys:     jwks.Discover(issuer.Issuer()),
+		Issuers: []verify.Issuer{{
+			Issuer:   issuer.Issuer(),
+			Audience: []string{issuer.Audience()},
+			Keys:     jwks.Discover(issuer.Issuer()),
+		}},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -90,7 +92,7 @@ func ExampleNewContext() {
 func ExampleResolve_wrong() {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()
-	verifier, err := verify.New(verify.Config{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Discover(issuer.Issuer())})
+	verifier, err := verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Discover(issuer.Issuer())}}})
 	if err != nil {
 		fmt.Println(err)
 		return

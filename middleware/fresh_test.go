@@ -25,10 +25,12 @@ func newAsking(t testing.TB, c middleware.Config) (*verifytest.Server, *middlewa
 		keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
 	}
 	v, err := verify.New(verify.Config{
-		Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
-		Introspection: &verify.Introspection{Introspector: introspect.New(introspect.Config{
-			Auth: introspect.Basic(verifytest.ClientID, verifytest.ClientSecret), Client: issuer.Client(), Logger: slog.New(slog.DiscardHandler),
-		})},
+		Issuers: []verify.Issuer{{
+			Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
+			Introspection: &verify.Introspection{Introspector: introspect.New(introspect.Config{
+				Auth: introspect.Basic(verifytest.ClientID, verifytest.ClientSecret), Client: issuer.Client(), Logger: slog.New(slog.DiscardHandler),
+			})},
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,7 @@ type place struct {
 
 func newPlace(f *testing.F, source middleware.CredentialSource) *place {
 	set := jwks.Static(verify.Key{ID: fuzzKey.ID, Algorithm: fuzzKey.Algorithm, Public: fuzzKey.Public()})
-	v, err := verify.New(verify.Config{Issuer: fuzzIssuer, Audience: []string{fuzzAudience}, Keys: set, Now: func() time.Time { return fuzzNow }})
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: fuzzIssuer, Audience: []string{fuzzAudience}, Keys: set}}, Now: func() time.Time { return fuzzNow }})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -61,8 +61,8 @@ func FuzzAuthorization(f *testing.F) {
 
 	set := jwks.Static(verify.Key{ID: fuzzKey.ID, Algorithm: fuzzKey.Algorithm, Public: fuzzKey.Public()})
 	v, err := verify.New(verify.Config{
-		Issuer: fuzzIssuer, Audience: []string{fuzzAudience}, Keys: set,
-		Now: func() time.Time { return fuzzNow },
+		Issuers: []verify.Issuer{{Issuer: fuzzIssuer, Audience: []string{fuzzAudience}, Keys: set}},
+		Now:     func() time.Time { return fuzzNow },
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -20,7 +20,7 @@ func newAuth(t testing.TB, c middleware.Config) (*verifytest.Server, *middleware
 	t.Helper()
 	issuer := verifytest.NewServer()
 	t.Cleanup(issuer.Close)
-	v, err := verify.New(verify.Config{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Discover(issuer.Issuer())})
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Discover(issuer.Issuer())}}})
 	if err != nil {
 		t.Fatal(err)
 	}

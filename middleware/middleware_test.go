@@ -319,8 +319,8 @@ func TestTokenExpiresBetweenGuards(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	late := time.Duration(0)
 	v, err := verify.New(verify.Config{
-		Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Discover(issuer.Issuer()),
-		Leeway: 10 * time.Second, Now: func() time.Time { return now.Add(late) },
+		Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Discover(issuer.Issuer())}},
+		Leeway:  10 * time.Second, Now: func() time.Time { return now.Add(late) },
 	})
 	if err != nil {
 		t.Fatal(err)

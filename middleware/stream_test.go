@@ -88,8 +88,8 @@ func newClocked(t *testing.T, skew time.Duration) (*verifytest.Server, *middlewa
 		keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
 	}
 	v, err := verify.New(verify.Config{
-		Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
-		Leeway: 10 * time.Second, Now: func() time.Time { return time.Now().Add(skew) },
+		Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...)}},
+		Leeway:  10 * time.Second, Now: func() time.Time { return time.Now().Add(skew) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func TestEveryAlgorithmIsAccepted(t *testing.T) {
 		t.Run(s.alg, func(t *testing.T) {
 			accept(t, v, s.good())
 			bare := &source{set: keySet(verify.Key{ID: s.kid, Public: s.priv.Public()})}
-			w, _ := build(t, func(c *verify.Config) { c.Keys = bare })
+			w, _ := build(t, func(c *verify.Config) { c.Issuers[0].Keys = bare })
 			accept(t, w, s.good()) // the key has no alg of its own
 		})
 		names = slices.DeleteFunc(names, func(n string) bool { return n == s.alg })
@@ -180,7 +180,7 @@ func TestSymmetryConfusion(t *testing.T) {
 func TestCurveFixesHash(t *testing.T) {
 	priv := newEC(elliptic.P256())
 	keys := &source{set: keySet(verify.Key{ID: "k", Public: priv.Public()})} // no alg
-	v, _ := build(t, func(c *verify.Config) { c.Keys = keys })
+	v, _ := build(t, func(c *verify.Config) { c.Issuers[0].Keys = keys })
 	s := &signer{"k", "ES256", priv}
 	accept(t, v, s.good())
 	for _, alg := range []string{"ES384", "ES512"} {
@@ -217,7 +217,7 @@ func TestForeignKeyTypes(t *testing.T) {
 	if len(skipped) != 4 || set.Len() != 2 {
 		t.Fatalf("%d keys, skipped %v", set.Len(), skipped)
 	}
-	v, _ := build(t, func(c *verify.Config) { c.Keys = &source{set: set} })
+	v, _ := build(t, func(c *verify.Config) { c.Issuers[0].Keys = &source{set: set} })
 	for _, kid := range []string{"x", "x-alg"} {
 		refuse(t, v, eddsa.token(eddsa.header("kid", `"`+kid+`"`), claims()), verify.ErrUnknownKey)
 	}

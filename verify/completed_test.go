@@ -16,7 +16,7 @@ import (
 // A JWT that leaves its audience and subject to its server is complete with the
 // answer, where every JWT is asked about.
 func TestAnswersCompleteTokens(t *testing.T) {
-	always := func(c *verify.Config) { c.Introspection.Always = true }
+	always := func(c *verify.Config) { c.Issuers[0].Introspection.Always = true }
 	bare := es256.with("aud", "", "sub", "")
 	full := answer("sub", `"user-9"`, "aud", `["`+testAudience+`","other"]`)
 	for _, c := range []struct {
@@ -83,7 +83,7 @@ func TestAnswersCompleteTokens(t *testing.T) {
 	asked := &asker{claims: answer("aud", "", "resource", `"r-1"`)}
 	standIn, _ := asking(t, asked, func(c *verify.Config) {
 		always(c)
-		issuerOf(c, func(is *verify.Issuer) { is.AudienceClaim, is.Audience = "resource", []string{"r-1"} })
+		c.Issuers[0].AudienceClaim, c.Issuers[0].Audience = "resource", []string{"r-1"}
 	})
 	accept(t, standIn, es256.with("aud", ""))
 	asked.claims = answer("aud", "", "resource", `"r-2"`)
@@ -100,7 +100,7 @@ func TestAnswersCompleteTokens(t *testing.T) {
 // What is null in an answer does not take away what the token says.
 func TestNullInAnswers(t *testing.T) {
 	asked := &asker{claims: answer("scope", "null", "client_id", "null", "org_id", "null", "permissions", "null")}
-	v, _ := asking(t, asked, func(c *verify.Config) { c.Introspection.Always = true })
+	v, _ := asking(t, asked, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 	got := accept(t, v, es256.with("org_id", `"o"`, "permissions", `["p"]`))
 	if got.Scope != "orders:read orders:write" || got.ClientID != "client-1" || got.OrganizationID != "o" || !got.HasPermission("p") {
 		t.Errorf("scope %q, client %q, organization %q", got.Scope, got.ClientID, got.OrganizationID)
@@ -126,7 +126,9 @@ func TestClaimsOfAnswers(t *testing.T) {
 		Own   string    `json:"own"`
 	}
 	asked := &remembering{asker: &asker{}}
-	v, _ := build(t, func(c *verify.Config) { c.Introspection = &verify.Introspection{Introspector: asked, Always: true} })
+	v, _ := build(t, func(c *verify.Config) {
+		c.Issuers[0].Introspection = &verify.Introspection{Introspector: asked, Always: true}
+	})
 	for name, token := range map[string]string{"JWT": es256.with("own", `"o"`), "opaque": opaqueToken} {
 		for _, extra := range []string{"x", "y"} {
 			asked.answer = &verify.Answer{Active: true, Claims: answer("extra", quote(extra)), At: testNow}
@@ -148,7 +150,7 @@ func TestClaimsOfAnswers(t *testing.T) {
 // nobody counts what that takes.
 func TestClaimsOfLargeAnswers(t *testing.T) {
 	asked := &remembering{asker: &asker{}}
-	v, _ := build(t, func(c *verify.Config) { c.Introspection = &verify.Introspection{Introspector: asked} })
+	v, _ := build(t, func(c *verify.Config) { c.Issuers[0].Introspection = &verify.Introspection{Introspector: asked} })
 	asked.answer = &verify.Answer{Active: true, Claims: answer("x", quote(strings.Repeat("x", 3000))), At: testNow}
 	if n := decodingsOf(func() {
 		for range 3 {
@@ -175,8 +177,8 @@ func TestCacheMemoryOfAnswers(t *testing.T) {
 		asked := &asker{}
 		key := fresh("k", 1)[0]
 		v, _ := asking(t, asked, func(c *verify.Config) {
-			c.Keys, c.CacheSize = &source{set: published(key)}, room
-			c.Introspection.Always = true
+			c.Issuers[0].Keys, c.CacheSize = &source{set: published(key)}, room
+			c.Issuers[0].Introspection.Always = true
 		})
 		tokens := make([]string, room+50)
 		for i := range tokens {

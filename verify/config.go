@@ -9,27 +9,11 @@ import (
 	"time"
 )
 
-// Config says which tokens to accept. Issuer, Audience and Keys describe the
-// only issuer; a service with several, or with one that departs from the
-// standards, fills Issuers instead. [New] copies what it needs.
+// Config says which tokens to accept. [New] copies what it needs.
 type Config struct {
-	// Issuer is the authorization server's identifier, compared with the
-	// "iss" claim byte for byte (RFC 9068 section 4): no slash is added or
-	// taken away. Required, unless Issuers is set.
-	Issuer string
-	// Audience has the identifiers by which tokens name this resource server;
-	// one of them must be in "aud" (RFC 7519 section 4.1.3). Required.
-	Audience []string
-	// Keys has the issuer's keys. Required.
-	Keys KeySource
-
-	// Introspection asks the issuer about tokens (RFC 7662). Default: none;
-	// tokens are good until they expire, and those that are no JWTs are
-	// refused.
-	Introspection *Introspection
-
-	// Issuers are the trusted issuers, each with its own audiences and keys;
-	// a token is only ever checked with the keys of the issuer it names.
+	// Issuers are the trusted issuers, each with its own audiences and keys; a
+	// token is only ever checked with the keys of the issuer it names. Required,
+	// unless FindIssuer is set.
 	Issuers []Issuer
 
 	// FindIssuer returns issuers that are known only at run time, such as one
@@ -148,21 +132,11 @@ func (c Config) prepare() (*Verifier, error) {
 		secret:  newSecret(),
 		denials: denials{bySigned: map[digest]denial{}, limit: maxDenials},
 	}
-	list := c.Issuers
-	single := c.Issuer != "" || c.Audience != nil || c.Keys != nil || c.Introspection != nil
-	switch {
-	case single && len(list) > 0:
-		bad.Add("Issuers", "set either Issuers or Issuer, Audience, Keys and Introspection, not both")
-	case len(list) == 0 && (single || c.FindIssuer == nil):
-		list = []Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys, Introspection: c.Introspection}}
-		single = true
+	if len(c.Issuers) == 0 && c.FindIssuer == nil {
+		bad.Add("Issuers", "is required")
 	}
-	for i, is := range list {
-		prefix := ""
-		if !single {
-			prefix = fmt.Sprintf("Issuers[%d].", i)
-		}
-		v.addIssuer(prefix, is, &bad)
+	for i, is := range c.Issuers {
+		v.addIssuer(fmt.Sprintf("Issuers[%d].", i), is, &bad)
 	}
 	v.issuersText = listed(slices.Collect(func(yield func(string) bool) {
 		for _, is := range v.list {

@@ -16,7 +16,7 @@ import (
 
 func TestConfigFaults(t *testing.T) {
 	good := func() verify.Config {
-		return verify.Config{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(eddsa)}}
+		return verify.Config{Issuers: []verify.Issuer{{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(eddsa)}}}}
 	}
 	several := func(list ...verify.Issuer) func(*verify.Config) {
 		return func(c *verify.Config) { *c = verify.Config{Issuers: list} }
@@ -34,15 +34,15 @@ func TestConfigFaults(t *testing.T) {
 	}{
 		{"none", func(*verify.Config) {}, nil},
 		{"several, none", several(other, verify.Issuer{Issuer: testIssuer, Audience: []string{"a"}, Keys: &source{}}), nil},
-		{"no issuer", func(c *verify.Config) { c.Issuer = "" }, []string{"Issuer"}},
-		{"space in the issuer", func(c *verify.Config) { c.Issuer = "https://issuer.example " }, []string{"Issuer"}},
-		{"newline in the issuer", func(c *verify.Config) { c.Issuer = "https://issuer.example\n" }, []string{"Issuer"}},
-		{"control in the issuer", func(c *verify.Config) { c.Issuer = "https://issuer\x7f.example" }, []string{"Issuer"}},
-		{"no audience", func(c *verify.Config) { c.Audience = nil }, []string{"Audience"}},
-		{"audience without elements", func(c *verify.Config) { c.Audience = []string{} }, []string{"Audience"}},
-		{"empty audience", func(c *verify.Config) { c.Audience = []string{"a", ""} }, []string{"Audience"}},
-		{"no keys", func(c *verify.Config) { c.Keys = nil }, []string{"Keys"}},
-		{"nothing", func(c *verify.Config) { *c = verify.Config{} }, []string{"Issuer", "Audience", "Keys"}},
+		{"no issuer", func(c *verify.Config) { c.Issuers[0].Issuer = "" }, []string{"Issuers[0].Issuer"}},
+		{"space in the issuer", func(c *verify.Config) { c.Issuers[0].Issuer = "https://issuer.example " }, []string{"Issuers[0].Issuer"}},
+		{"newline in the issuer", func(c *verify.Config) { c.Issuers[0].Issuer = "https://issuer.example\n" }, []string{"Issuers[0].Issuer"}},
+		{"control in the issuer", func(c *verify.Config) { c.Issuers[0].Issuer = "https://issuer\x7f.example" }, []string{"Issuers[0].Issuer"}},
+		{"no audience", func(c *verify.Config) { c.Issuers[0].Audience = nil }, []string{"Issuers[0].Audience"}},
+		{"audience without elements", func(c *verify.Config) { c.Issuers[0].Audience = []string{} }, []string{"Issuers[0].Audience"}},
+		{"empty audience", func(c *verify.Config) { c.Issuers[0].Audience = []string{"a", ""} }, []string{"Issuers[0].Audience"}},
+		{"no keys", func(c *verify.Config) { c.Issuers[0].Keys = nil }, []string{"Issuers[0].Keys"}},
+		{"nothing", func(c *verify.Config) { *c = verify.Config{} }, []string{"Issuers"}},
 		{"no algorithms", func(c *verify.Config) { c.Algorithms = []string{} }, []string{"Algorithms"}},
 		{"none", func(c *verify.Config) { c.Algorithms = []string{"none"} }, []string{"Algorithms"}},
 		{"None", func(c *verify.Config) { c.Algorithms = []string{"ES256", "None"} }, []string{"Algorithms"}},
@@ -55,7 +55,6 @@ func TestConfigFaults(t *testing.T) {
 		{"nil check", func(c *verify.Config) {
 			c.Checks = []func(context.Context, *verify.Token) error{nil}
 		}, []string{"Checks"}},
-		{"both ways", func(c *verify.Config) { c.Issuers = []verify.Issuer{other} }, []string{"Issuers"}},
 		{"an issuer twice", several(other, other), []string{"Issuers[1].Issuer"}},
 		{"an alternate twice", one(func(is *verify.Issuer) { is.Alternates = []string{"https://x.example", testIssuer} }), []string{"Issuers[0].Alternates[1]"}},
 		{"an alternate of another", several(other, verify.Issuer{
@@ -73,10 +72,10 @@ func TestConfigFaults(t *testing.T) {
 		{"no audience on purpose, and a claim", one(func(is *verify.Issuer) {
 			is.Audience, is.AudienceClaim, is.InsecureNoAudience = nil, "client_id", true
 		}), []string{"Issuers[0].InsecureNoAudience"}},
-		{"the key source's", func(c *verify.Config) { c.Keys = &source{checkErr: errors.New("bad")} }, []string{"Keys"}},
+		{"the key source's", func(c *verify.Config) { c.Issuers[0].Keys = &source{checkErr: errors.New("bad")} }, []string{"Issuers[0].Keys"}},
 		{"the key source's, two", func(c *verify.Config) {
-			c.Keys = &source{checkErr: fmt.Errorf("x: %w", errors.Join(&verify.Fault{Field: "URL", Problem: "bad"}, &verify.Fault{Field: "Timeout", Problem: "bad"}))}
-		}, []string{"Keys.URL", "Keys.Timeout"}},
+			c.Issuers[0].Keys = &source{checkErr: fmt.Errorf("x: %w", errors.Join(&verify.Fault{Field: "URL", Problem: "bad"}, &verify.Fault{Field: "Timeout", Problem: "bad"}))}
+		}, []string{"Issuers[0].Keys.URL", "Issuers[0].Keys.Timeout"}},
 		{"the key source's, of several", one(func(is *verify.Issuer) {
 			is.Keys = &source{checkErr: &verify.Fault{Field: "URL", Problem: "bad"}}
 		}), []string{"Issuers[0].Keys.URL"}},
@@ -94,7 +93,7 @@ func TestConfigFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			config := good()
 			c.edit(&config)
-			all := append([]verify.KeySource{config.Keys}, sources(config.Issuers)...)
+			all := sources(config.Issuers)
 			for _, k := range all {
 				if s, ok := k.(*source); ok {
 					s.bound = nil // some are shared by the rows
@@ -236,9 +235,8 @@ func TestSeveralIssuers(t *testing.T) {
 func TestAudienceClaim(t *testing.T) {
 	single := func(edit func(*verify.Issuer)) *verify.Verifier {
 		v, _ := build(t, func(c *verify.Config) {
-			is := verify.Issuer{Issuer: testIssuer, Keys: c.Keys}
-			edit(&is)
-			c.Issuer, c.Audience, c.Keys, c.Issuers = "", nil, nil, []verify.Issuer{is}
+			c.Issuers[0].Audience = nil
+			edit(&c.Issuers[0])
 		})
 		return v
 	}

@@ -23,7 +23,7 @@ func TestStringComparison(t *testing.T) {
 	ed := newEd()
 	key := verify.Key{ID: "k" + composed + clef, Algorithm: "EdDSA", Public: ed.Public()}
 	v, _ := build(t, func(c *verify.Config) {
-		c.Issuer, c.Audience, c.Keys = issuer, []string{audience}, &source{set: keySet(key)}
+		c.Issuers[0].Issuer, c.Issuers[0].Audience, c.Issuers[0].Keys = issuer, []string{audience}, &source{set: keySet(key)}
 	})
 	good := map[string]string{"kid": `"k` + composed + clef + `"`, "iss": `"` + issuer + `"`, "aud": `"` + audience + `"`}
 	token := func(name, value string) string {
@@ -82,7 +82,7 @@ func TestAlgorithmsOfAKey(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v, _ := build(t, func(conf *verify.Config) {
-				conf.Keys = &source{set: keySet(verify.Key{ID: "k", Algorithm: c.alg, Public: c.priv.Public()})}
+				conf.Issuers[0].Keys = &source{set: keySet(verify.Key{ID: "k", Algorithm: c.alg, Public: c.priv.Public()})}
 				conf.Algorithms = c.config
 			})
 			var served []string

@@ -71,7 +71,7 @@ func askingServer(t testing.TB, edit func(*verify.Config)) (*verify.Verifier, *s
 	t.Helper()
 	s := &server{says: now(true)}
 	v, keys := build(t, func(c *verify.Config) {
-		c.Introspection = &verify.Introspection{Introspector: s}
+		c.Issuers[0].Introspection = &verify.Introspection{Introspector: s}
 		if edit != nil {
 			edit(c)
 		}

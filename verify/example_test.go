@@ -44,9 +44,11 @@ func Example() {
 	keys, issue := newIssuer("https://issuer.example", "key-1")
 
 	verifier, err := verify.New(verify.Config{
-		Issuer:   "https://issuer.example",
-		Audience: []string{"https://api.example"},
-		Keys:     keys,
+		Issuers: []verify.Issuer{{
+			Issuer:   "https://issuer.example",
+			Audience: []string{"https://api.example"},
+			Keys:     keys,
+		}},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -122,8 +124,10 @@ func ExampleNew_wrongWay() {
 	keys, _ := newIssuer("https://issuer.example", "key-1")
 
 	_, err := verify.New(verify.Config{
-		Issuer:     "https://issuer.example",
-		Keys:       keys,
+		Issuers: []verify.Issuer{{
+			Issuer: "https://issuer.example",
+			Keys:   keys,
+		}},
 		Algorithms: []string{"HS256"},
 	})
 	for _, fault := range verify.Faults(err) {

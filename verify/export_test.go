@@ -17,7 +17,7 @@ import (
 // algorithms that are accepted by default, the key out of the set, the
 // signature. It is Verify's own code, run in its order; nil is acceptance.
 func CheckJWS(token string, keys KeySource) error {
-	v, err := New(Config{Issuer: "https://issuer.example", Audience: []string{"any"}, Keys: unbound{keys}})
+	v, err := New(Config{Issuers: []Issuer{{Issuer: "https://issuer.example", Audience: []string{"any"}, Keys: unbound{keys}}}})
 	if err != nil {
 		return err
 	}

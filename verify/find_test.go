@@ -195,7 +195,7 @@ func TestFoundIssuers(t *testing.T) {
 		d.edit[name] = edit
 	}
 	v := finding(t, d, func(c *verify.Config) {
-		c.Issuer, c.Audience, c.Keys = testIssuer, []string{testAudience}, &source{set: published(es256)}
+		c.Issuers = []verify.Issuer{{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(es256)}}}
 	})
 	for _, c := range []struct {
 		iss    string
@@ -322,17 +322,17 @@ func TestFindIssuerConfig(t *testing.T) {
 		"bound":                  {verify.Config{FindIssuer: d.find, MaxFoundIssuers: 5}, nil},
 		"negative bound":         {verify.Config{FindIssuer: d.find, MaxFoundIssuers: -1}, []string{"MaxFoundIssuers"}},
 		"bound of nothing":       {verify.Config{Issuers: []verify.Issuer{is}, MaxFoundIssuers: 5}, []string{"MaxFoundIssuers"}},
-		"an audience for nobody": {verify.Config{FindIssuer: d.find, Audience: []string{"x"}}, []string{"Issuer", "Keys"}},
+		"an audience for nobody": {verify.Config{FindIssuer: d.find, Issuers: []verify.Issuer{{Audience: []string{"x"}}}}, []string{"Issuers[0].Issuer", "Issuers[0].Keys"}},
 		"a template": {verify.Config{
-			Issuer: "https://login.microsoftonline.com/{tenantid}/v2.0", Audience: []string{"x"}, Keys: &source{},
-		}, []string{"Issuer"}},
+			Issuers: []verify.Issuer{{Issuer: "https://login.microsoftonline.com/{tenantid}/v2.0", Audience: []string{"x"}, Keys: &source{}}},
+		}, []string{"Issuers[0].Issuer"}},
 		"half a template": {verify.Config{Issuers: []verify.Issuer{{
 			Issuer: "https://issuer.example", Alternates: []string{"https://issuer.example/}"}, Audience: []string{"x"}, Keys: &source{},
 		}}}, []string{"Issuers[0].Alternates[0]"}},
 	} {
 		t.Run(name, func(t *testing.T) { faultsOf(t, c.config.Validate(), c.fields...) })
 	}
-	err := verify.Config{Issuer: "https://x.example/{tid}", Audience: []string{"x"}, Keys: &source{}}.Validate()
+	err := verify.Config{Issuers: []verify.Issuer{{Issuer: "https://x.example/{tid}", Audience: []string{"x"}, Keys: &source{}}}}.Validate()
 	if !strings.Contains(err.Error(), "FindIssuer") {
 		t.Errorf("%v does not name the function", err)
 	}
@@ -354,7 +354,7 @@ func TestFindIssuerConfig(t *testing.T) {
 func TestReadyWithFoundIssuers(t *testing.T) {
 	d := newDirectory(tenant(1))
 	d.edit[tenant(1)] = func(is *verify.Issuer) { is.Keys = &source{setErr: errDown, refErr: errDown} }
-	v, err := verify.New(verify.Config{FindIssuer: d.find, Issuer: testIssuer, Audience: []string{"x"}, Keys: &source{setErr: errDown}})
+	v, err := verify.New(verify.Config{FindIssuer: d.find, Issuers: []verify.Issuer{{Issuer: testIssuer, Audience: []string{"x"}, Keys: &source{setErr: errDown}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

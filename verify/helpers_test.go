@@ -253,8 +253,8 @@ func build(t testing.TB, edit func(*verify.Config)) (*verify.Verifier, *source) 
 	t.Helper()
 	keys := &source{set: published(signers...)}
 	c := verify.Config{
-		Issuer: testIssuer, Audience: []string{testAudience}, Keys: keys,
-		Now: func() time.Time { return testNow },
+		Issuers: []verify.Issuer{{Issuer: testIssuer, Audience: []string{testAudience}, Keys: keys}},
+		Now:     func() time.Time { return testNow },
 	}
 	if edit != nil {
 		edit(&c)

@@ -78,7 +78,7 @@ const opaqueToken = "q7J2-opaque_token~of+no/form"
 func asking(t testing.TB, a *asker, edit func(*verify.Config)) (*verify.Verifier, *source) {
 	t.Helper()
 	return build(t, func(c *verify.Config) {
-		c.Introspection = &verify.Introspection{Introspector: a}
+		c.Issuers[0].Introspection = &verify.Introspection{Introspector: a}
 		if edit != nil {
 			edit(c)
 		}
@@ -195,7 +195,7 @@ func TestWhenIntrospectionIsAsked(t *testing.T) {
 		for _, mode := range modes {
 			t.Run(tc.name+"/"+mode, func(t *testing.T) {
 				a := &asker{claims: answer()}
-				edit := func(c *verify.Config) { c.Introspection.Always = mode == "always" }
+				edit := func(c *verify.Config) { c.Issuers[0].Introspection.Always = mode == "always" }
 				v, _ := asking(t, a, edit)
 				if tc.keyless {
 					v = unkeyed(t, a, edit)
@@ -257,7 +257,7 @@ func TestKnownInactive(t *testing.T) {
 func TestIntrospectionUnavailable(t *testing.T) {
 	broken := &asker{err: errors.New("the server is ill")}
 	fallback, _ := asking(t, broken, nil)
-	always, _ := asking(t, broken, func(c *verify.Config) { c.Introspection.Always = true })
+	always, _ := asking(t, broken, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 	none, _ := build(t, nil)
 	for _, tc := range []struct {
 		name   string
@@ -360,7 +360,7 @@ func TestIntrospectionFaults(t *testing.T) {
 	ok := &asker{}
 	bad := &asker{faults: errors.Join(&verify.Fault{Field: "URL", Problem: "is odd"}, &verify.Fault{Field: "Auth", Problem: "is required"})}
 	issuer := func(in *verify.Introspection) verify.Config {
-		return verify.Config{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(es256)}, Introspection: in}
+		return verify.Config{Issuers: []verify.Issuer{{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(es256)}, Introspection: in}}}
 	}
 	both := issuer(&verify.Introspection{Introspector: ok})
 	both.Issuers = []verify.Issuer{{Issuer: "https://other.example", Audience: []string{"x"}, Keys: &source{}}}
@@ -523,13 +523,9 @@ func TestAnswersAlone(t *testing.T) {
 // opaque token. A JWT without keys stays unjudged: with keys it might be good,
 // and an outage of the keys logs nobody out.
 func TestSilentAnswers(t *testing.T) {
-	insecure := func(c *verify.Config) { c.Introspection.InsecureNoAudience = true }
+	insecure := func(c *verify.Config) { c.Issuers[0].Introspection.InsecureNoAudience = true }
 	issuer := func(edit func(*verify.Issuer)) func(*verify.Config) {
-		return func(c *verify.Config) {
-			is := verify.Issuer{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys, Introspection: c.Introspection}
-			edit(&is)
-			c.Issuer, c.Audience, c.Keys, c.Introspection, c.Issuers = "", nil, nil, nil, []verify.Issuer{is}
-		}
+		return func(c *verify.Config) { edit(&c.Issuers[0]) }
 	}
 	standIn := issuer(func(is *verify.Issuer) {
 		is.AudienceClaim, is.Audience, is.Introspection.InsecureNoAudience = "client_id", []string{"client-1", testAudience}, true
@@ -610,7 +606,7 @@ func TestContradictions(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := &asker{claims: tc.answer}
-			always, _ := asking(t, a, func(c *verify.Config) { c.Introspection.Always = true })
+			always, _ := asking(t, a, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 			for _, v := range []*verify.Verifier{always, unkeyed(t, a, nil)} {
 				for range 2 {
 					if tc.reason == accepted {
@@ -625,7 +621,7 @@ func TestContradictions(t *testing.T) {
 	t.Run("silent answers", func(t *testing.T) {
 		// What the answer leaves out the token has said; an empty aud says nothing.
 		for _, s := range []string{`{"active":true}`, `{"active":true,"aud":[]}`} {
-			v, _ := asking(t, &asker{claims: s}, func(c *verify.Config) { c.Introspection.Always = true })
+			v, _ := asking(t, &asker{claims: s}, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 			got := accept(t, v, good)
 			if got.Subject != "user-1" || got.ClientID != "client-1" || got.Scope != "orders:read orders:write" || !got.Expiry.Equal(testNow.Add(300*time.Second)) {
 				t.Errorf("%+v", got)
@@ -666,7 +662,7 @@ func TestMergedToken(t *testing.T) {
 	token := es256.with("exp", at(200), "org_id", `"org-old"`, "only", `"token"`, "permissions", `["old"]`, "deep", `{"token":1}`, "acr", `"1"`)
 	a := &asker{claims: " \n" + answer("exp", at(100), "jti", `"other"`, "nbf", at(-50), "iat", at(-50), "scope", `"read"`, "org_id", `"org-new"`,
 		"permissions", `["new"]`, "deep", `{ "answer" : [1, "\u00e9"] }`, "username", `"jane"`, "aud", `["`+testAudience+`","x"]`, `qu"ote`, `1`) + "\n"}
-	v, _ := asking(t, a, func(c *verify.Config) { c.Introspection.Always = true })
+	v, _ := asking(t, a, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 	for _, where := range []string{"new", "remembered"} {
 		got := accept(t, v, token)
 		for _, f := range []struct{ name, got, want string }{
@@ -714,7 +710,7 @@ func TestEarlierExpiryCounts(t *testing.T) {
 			now := testNow
 			a := &asker{claims: answer("exp", exp)}
 			edit := func(c *verify.Config) {
-				c.Introspection.Always, c.Leeway = true, verify.NoLeeway
+				c.Issuers[0].Introspection.Always, c.Leeway = true, verify.NoLeeway
 				c.Now = func() time.Time { return now }
 			}
 			v, _ := asking(t, a, edit)
@@ -746,7 +742,7 @@ func TestScopesOfTheAnswer(t *testing.T) {
 		{"none and scope", es256.with("scope", ""), answer("scope", `"a"`), "a"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v, _ := asking(t, &asker{claims: tc.answer}, func(c *verify.Config) { c.Introspection.Always = true })
+			v, _ := asking(t, &asker{claims: tc.answer}, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 			if got := accept(t, v, tc.token); got.Scope != tc.want {
 				t.Errorf("scope %q, want %q", got.Scope, tc.want)
 			}
@@ -770,7 +766,7 @@ func TestWithoutKeysTheAnswerCountsAlone(t *testing.T) {
 
 func TestGraceIsSaid(t *testing.T) {
 	a := &asker{claims: answer(), grace: true}
-	v, _ := asking(t, a, func(c *verify.Config) { c.Introspection.Always = true })
+	v, _ := asking(t, a, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 	for _, token := range []string{es256.good(), opaqueToken} {
 		a.grace = true
 		if !accept(t, v, token).Stale {
@@ -819,7 +815,7 @@ func TestDigestIsKeyed(t *testing.T) {
 func TestChecksAfterIntrospection(t *testing.T) {
 	var seen *verify.Token
 	v, _ := asking(t, &asker{claims: answer()}, func(c *verify.Config) {
-		c.Introspection.Always = true
+		c.Issuers[0].Introspection.Always = true
 		c.Checks = []func(context.Context, *verify.Token) error{func(_ context.Context, t *verify.Token) error { seen = t; return nil }}
 	})
 	accept(t, v, es256.good())
@@ -912,7 +908,7 @@ func (s *speechless) Introspect(context.Context, *verify.Query) (*verify.Answer,
 // An introspector that says nothing, and no error either, opens nothing.
 func TestSpeechlessIntrospector(t *testing.T) {
 	v, _ := build(t, func(c *verify.Config) {
-		c.Introspection = &verify.Introspection{Introspector: &speechless{}, Always: true}
+		c.Issuers[0].Introspection = &verify.Introspection{Introspector: &speechless{}, Always: true}
 	})
 	refuse(t, v, es256.good(), verify.ErrUnavailable)
 	refuse(t, v, "opaque", verify.ErrUnavailable)

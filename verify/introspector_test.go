@@ -14,14 +14,10 @@ import (
 // the log says which setting would do without it.
 func TestAnswerThatLacksAMember(t *testing.T) {
 	standIn := func(c *verify.Config) {
-		*c = verify.Config{Now: c.Now, Issuers: []verify.Issuer{{
-			Issuer: c.Issuer, Audience: []string{"client-1"}, AudienceClaim: "client_id", Keys: c.Keys, Introspection: c.Introspection,
-		}}}
+		c.Issuers[0].Audience, c.Issuers[0].AudienceClaim = []string{"client-1"}, "client_id"
 	}
 	byUsername := func(c *verify.Config) {
-		*c = verify.Config{Now: c.Now, Issuers: []verify.Issuer{{
-			Issuer: c.Issuer, Audience: c.Audience, SubjectClaim: "username", Keys: c.Keys, Introspection: c.Introspection,
-		}}}
+		c.Issuers[0].SubjectClaim = "username"
 	}
 	for _, tc := range []struct {
 		name, answer, part, setting string
@@ -63,8 +59,8 @@ func TestAnswerThatTwoVerifiersShare(t *testing.T) {
 	s := &server{says: func(*verify.Query) (*verify.Answer, error) { return a, nil }}
 	edit := func(audience string) func(*verify.Config) {
 		return func(c *verify.Config) {
-			c.Introspection = &verify.Introspection{Introspector: s}
-			c.Audience = []string{audience}
+			c.Issuers[0].Introspection = &verify.Introspection{Introspector: s}
+			c.Issuers[0].Audience = []string{audience}
 		}
 	}
 	mine, _ := build(t, edit(testAudience))
@@ -99,7 +95,7 @@ func TestIntrospectorThatIsBroken(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, _, s := askingServer(t, func(c *verify.Config) { c.Introspection.Always = true })
+			v, _, s := askingServer(t, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 			s.set(says)
 			for _, token := range []string{es256.good(), opaqueToken} {
 				for _, check := range []func(context.Context, string) (*verify.Token, error){v.Verify, verifyFresh(v)} {
@@ -129,7 +125,7 @@ func TestAnswerWithABadMember(t *testing.T) {
 		{"scope", `"a  b"`}:    "a member of the introspection answer has the wrong type or form (scope)",
 		{"client_id", `["x"]`}: "a member of the introspection answer has the wrong type or form (client_id)",
 	} {
-		v, _ := asking(t, &asker{claims: answer(edit[0], edit[1])}, func(c *verify.Config) { c.Introspection.Always = true })
+		v, _ := asking(t, &asker{claims: answer(edit[0], edit[1])}, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 		for _, token := range []string{opaqueToken, es256.good()} {
 			if e := refuse(t, v, token, verify.ErrClaim); e.Description() != says {
 				t.Errorf("%v: %s", edit, e.Description())
@@ -142,9 +138,7 @@ func TestAnswerWithABadMember(t *testing.T) {
 func TestSubjectOfAnAnswer(t *testing.T) {
 	a := &asker{claims: answer("sub", "", "username", `"jane"`)}
 	v, _ := asking(t, a, func(c *verify.Config) {
-		*c = verify.Config{Now: c.Now, Issuers: []verify.Issuer{{
-			Issuer: c.Issuer, Audience: c.Audience, SubjectClaim: "username", Keys: c.Keys, Introspection: c.Introspection,
-		}}}
+		c.Issuers[0].SubjectClaim = "username"
 	})
 	if got := accept(t, v, opaqueToken); got.Subject != "jane" {
 		t.Errorf("subject %q", got.Subject)

@@ -9,10 +9,19 @@ import (
 // Issuer describes one trusted authorization server. docs/issuers.md says which
 // servers need which fields.
 type Issuer struct {
-	// Issuer, Audience, Keys and Introspection are as in [Config].
-	Issuer        string
-	Audience      []string
-	Keys          KeySource
+	// Issuer is the authorization server's identifier, compared with the "iss"
+	// claim byte for byte (RFC 9068 section 4): no slash is added or taken away.
+	// Required.
+	Issuer string
+	// Audience has the identifiers by which tokens name this resource server;
+	// one of them must be in "aud" (RFC 7519 section 4.1.3). Required, unless
+	// InsecureNoAudience is set.
+	Audience []string
+	// Keys has the issuer's keys. Required.
+	Keys KeySource
+	// Introspection asks the issuer about tokens (RFC 7662). Default: none;
+	// tokens are good until they expire, and those that are not JWTs are
+	// refused.
 	Introspection *Introspection
 
 	// Alternates are other values of "iss" under which the same authorization

@@ -11,15 +11,8 @@ import (
 // buildIssuer is build with the one issuer's own settings edited.
 func buildIssuer(t testing.TB, edit func(*verify.Issuer)) *verify.Verifier {
 	t.Helper()
-	v, _ := build(t, func(c *verify.Config) { issuerOf(c, edit) })
+	v, _ := build(t, func(c *verify.Config) { edit(&c.Issuers[0]) })
 	return v
-}
-
-// issuerOf moves a configuration's only issuer to where it has settings.
-func issuerOf(c *verify.Config, edit func(*verify.Issuer)) {
-	c.Issuers = []verify.Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys, Introspection: c.Introspection}}
-	c.Issuer, c.Audience, c.Keys, c.Introspection = "", nil, nil, nil
-	edit(&c.Issuers[0])
 }
 
 func untyped(edits ...string) string { return eddsa.token(eddsa.header("typ", ""), claims(edits...)) }
@@ -129,7 +122,7 @@ func TestSubjectClaim(t *testing.T) {
 	// The profile's own claim stays required with it.
 	profile, _ := build(t, func(c *verify.Config) {
 		c.RFC9068 = true
-		issuerOf(c, func(is *verify.Issuer) { is.SubjectClaim = "oid" })
+		c.Issuers[0].SubjectClaim = "oid"
 	})
 	run(t, profile, []row{
 		{"both", eddsa.with("oid", `"o"`), accepted, ""},
@@ -164,7 +157,7 @@ func TestClientIDClaim(t *testing.T) {
 	// The profile's own claim stays required.
 	profile, _ := build(t, func(c *verify.Config) {
 		c.RFC9068 = true
-		issuerOf(c, func(is *verify.Issuer) { is.ClientIDClaim = "appid" })
+		c.Issuers[0].ClientIDClaim = "appid"
 	})
 	refuse(t, profile, eddsa.with("client_id", "", "appid", `"a"`), verify.ErrClaim)
 	if got := accept(t, profile, eddsa.with("appid", `"a"`)); got.ClientID != "a" {
@@ -230,10 +223,9 @@ func TestIsMachineByTheIssuer(t *testing.T) {
 // Tokens that are made of answers go by the same settings.
 func TestIssuerSettingsInAnswers(t *testing.T) {
 	edit := func(c *verify.Config) {
-		issuerOf(c, func(is *verify.Issuer) {
-			is.SubjectClaim, is.ClientIDClaim = "username", "client"
-			is.IsMachine = func(t *verify.Token) bool { return strings.HasPrefix(t.Subject, "svc-") }
-		})
+		is := &c.Issuers[0]
+		is.SubjectClaim, is.ClientIDClaim = "username", "client"
+		is.IsMachine = func(t *verify.Token) bool { return strings.HasPrefix(t.Subject, "svc-") }
 	}
 	asked := &asker{claims: answer("sub", `"ignored"`, "username", `"svc-1"`, "client", `"c"`)}
 	v, _ := asking(t, asked, edit)
@@ -254,7 +246,7 @@ func TestIssuerSettingsInAnswers(t *testing.T) {
 
 	// About a JWT, the same claims must agree.
 	always, _ := asking(t, asked, func(c *verify.Config) {
-		c.Introspection.Always = true
+		c.Issuers[0].Introspection.Always = true
 		edit(c)
 	})
 	token := eddsa.with("username", `"svc-1"`, "client", `"c"`)
@@ -285,16 +277,15 @@ func TestIssuerFaults(t *testing.T) {
 		"ClientIDClaim":       func(is *verify.Issuer) { is.ClientIDClaim = "aud" },
 		"AudienceClaim":       func(is *verify.Issuer) { is.AudienceClaim = "jti" },
 	} {
-		c := verify.Config{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(signers...)}}
-		issuerOf(&c, edit)
+		c := verify.Config{Issuers: []verify.Issuer{{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(signers...)}}}}
+		edit(&c.Issuers[0])
 		if faults := verify.Faults(c.Validate()); len(faults) != 1 || faults[0].Field != "Issuers[0]."+want {
 			t.Errorf("%s: %v", want, faults)
 		}
 		for _, name := range []string{"é", "a\"b", `a\b`, "a\nb", "\x7f"} {
-			c := verify.Config{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(signers...)}}
-			issuerOf(&c, func(is *verify.Issuer) {
-				is.SubjectClaim, is.ClientIDClaim, is.AudienceClaim = name, name, name
-			})
+			c := verify.Config{Issuers: []verify.Issuer{{Issuer: testIssuer, Audience: []string{testAudience}, Keys: &source{set: published(signers...)}}}}
+			is := &c.Issuers[0]
+			is.SubjectClaim, is.ClientIDClaim, is.AudienceClaim = name, name, name
 			if faults := verify.Faults(c.Validate()); len(faults) != 3 {
 				t.Errorf("%q: %v", name, faults)
 			}

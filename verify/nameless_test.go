@@ -47,7 +47,7 @@ func TestNamelessKeysAndNamedTokens(t *testing.T) {
 			if tc.static {
 				keys = jwks.Static(tc.keys...)
 			}
-			v, _ := build(t, func(c *verify.Config) { c.Keys = keys })
+			v, _ := build(t, func(c *verify.Config) { c.Issuers[0].Keys = keys })
 			for range 2 { // the second time from memory
 				run(t, v, []row{{name, tc.token, tc.want, ""}})
 			}

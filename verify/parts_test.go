@@ -340,7 +340,7 @@ func TestFaultyKeySource(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v, _ := build(t, func(config *verify.Config) {
-				config.Keys = &faulty{keySet: c.keySet, refresh: c.refresh}
+				config.Issuers[0].Keys = &faulty{keySet: c.keySet, refresh: c.refresh}
 			})
 			for range 2 {
 				if c.reason == accepted {
@@ -354,7 +354,9 @@ func TestFaultyKeySource(t *testing.T) {
 			}
 		})
 	}
-	v, _ := build(t, func(config *verify.Config) { config.Keys = &faulty{keySet: derefs, refresh: ignorant(derefs)} })
+	v, _ := build(t, func(config *verify.Config) {
+		config.Issuers[0].Keys = &faulty{keySet: derefs, refresh: ignorant(derefs)}
+	})
 	e := refuse(t, v, eddsa.good(), verify.ErrUnavailable)
 	for _, want := range []string{"key source panicked", "nil pointer", "verify_test.TestFaultyKeySource", "line "} {
 		if !strings.Contains(e.Error(), want) {

@@ -25,7 +25,7 @@ func fresh(prefix string, n int) []*signer {
 // withSource builds a verifier on a source.
 func withSource(t *testing.T, keys *source) *verify.Verifier {
 	t.Helper()
-	v, _ := build(t, func(c *verify.Config) { c.Keys = keys })
+	v, _ := build(t, func(c *verify.Config) { c.Issuers[0].Keys = keys })
 	keys.asked()
 	return v
 }

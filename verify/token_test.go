@@ -170,8 +170,7 @@ func TestWithPermissions(t *testing.T) {
 
 func TestIsMachine(t *testing.T) {
 	v, _ := build(t, func(c *verify.Config) {
-		c.Issuers = []verify.Issuer{{Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys, AllowNoSubject: true}}
-		c.Issuer, c.Audience, c.Keys = "", nil, nil
+		c.Issuers[0].AllowNoSubject = true
 	})
 	for _, c := range []struct {
 		edits []string

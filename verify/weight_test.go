@@ -52,7 +52,7 @@ func TestCacheMemory(t *testing.T) {
 		"decoded into any":  {[]string{"x", repeated(`{"a":0}`, 20)}, func(t *verify.Token) { _, _ = verify.ClaimsOf[any](t) }, true},
 	} {
 		v, _ := build(t, func(c *verify.Config) {
-			c.Keys, c.CacheSize = &source{set: published(key)}, room
+			c.Issuers[0].Keys, c.CacheSize = &source{set: published(key)}, room
 		})
 		tokens := make([]string, room+50)
 		for i := range tokens {

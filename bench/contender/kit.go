@@ -43,9 +43,11 @@ func NewKit(is *token.Issuer, cacheSize int) (*verify.Verifier, error) {
 // KitConfig is what NewKit makes a verifier of.
 func KitConfig(is *token.Issuer, cacheSize int) verify.Config {
 	return verify.Config{
-		Issuer:     token.IssuerURL,
-		Audience:   []string{token.Audience},
-		Keys:       jwks.Static(KitKey(is)),
+		Issuers: []verify.Issuer{{
+			Issuer:   token.IssuerURL,
+			Audience: []string{token.Audience},
+			Keys:     jwks.Static(KitKey(is)),
+		}},
 		Algorithms: []string{is.Algorithm},
 		CacheSize:  cacheSize,
 	}

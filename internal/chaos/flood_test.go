@@ -82,7 +82,7 @@ func TestUnreachable(t *testing.T) {
 		"TLS towards plain HTTP":       "https" + issuer.JWKSURL()[len("http"):],
 	} {
 		source := jwks.New(jwks.Config{URL: url, Logger: slog.New(slog.DiscardHandler)})
-		v, err := verify.New(verify.Config{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: source})
+		v, err := verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: source}}})
 		if err != nil {
 			t.Fatal(err)
 		}

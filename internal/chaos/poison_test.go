@@ -47,7 +47,7 @@ func service(t *testing.T, issuer *verifytest.Server, c jwks.Config) (*verify.Ve
 	log := &logBuffer{}
 	c.Issuer, c.Logger = issuer.Issuer(), slog.New(slog.NewTextHandler(log, nil))
 	source := jwks.New(c)
-	v, err := verify.New(verify.Config{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: source})
+	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: source}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,9 +107,11 @@ type account struct{ id string }
 func protect(t *testing.T, issuer string) string {
 	t.Helper()
 	v, err := verify.New(verify.Config{
-		Issuer:   issuer,
-		Audience: []string{ordersAPI},
-		Keys:     jwks.Discover(issuer),
+		Issuers: []verify.Issuer{{
+			Issuer:   issuer,
+			Audience: []string{ordersAPI},
+			Keys:     jwks.Discover(issuer),
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)

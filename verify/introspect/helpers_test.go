@@ -68,8 +68,10 @@ func verifier(t testing.TB, issuer *verifytest.Server, always bool, edit func(*i
 		keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
 	}
 	v, err := verify.New(verify.Config{
-		Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
-		Introspection: &verify.Introspection{Introspector: s, Always: always},
+		Issuers: []verify.Issuer{{
+			Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
+			Introspection: &verify.Introspection{Introspector: s, Always: always},
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,9 +20,11 @@ func Example() {
 	keys := jwks.Discover(issuer.Issuer())
 	defer keys.Close()
 	verifier, err := verify.New(verify.Config{
-		Issuer:   issuer.Issuer(),
-		Audience: []string{issuer.Audience()},
-		Keys:     keys,
+		Issuers: []verify.Issuer{{
+			Issuer:   issuer.Issuer(),
+			Audience: []string{issuer.Audience()},
+			Keys:     keys,
+		}},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -60,9 +62,11 @@ func ExampleServer_Fail() {
 	keys := jwks.Discover(issuer.Issuer())
 	defer keys.Close()
 	verifier, err := verify.New(verify.Config{
-		Issuer:   issuer.Issuer(),
-		Audience: []string{issuer.Audience()},
-		Keys:     keys,
+		Issuers: []verify.Issuer{{
+			Issuer:   issuer.Issuer(),
+			Audience: []string{issuer.Audience()},
+			Keys:     keys,
+		}},
 	})
 	if err != nil {
 		fmt.Println(err)

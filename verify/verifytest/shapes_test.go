@@ -277,7 +277,7 @@ func TestShapesNeedTheirSettings(t *testing.T) {
 		server := verifytest.NewInMemory(s.issuer)
 		defer server.Close()
 		server.SetKeys(key)
-		v, err := verify.New(verify.Config{Issuer: s.issuer, Audience: s.with.Audience, Keys: jwks.Static(verify.Key{ID: key.ID, Public: key.Public()})})
+		v, err := verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: s.issuer, Audience: s.with.Audience, Keys: jwks.Static(verify.Key{ID: key.ID, Public: key.Public()})}}})
 		if err != nil {
 			t.Fatal(err)
 		}
