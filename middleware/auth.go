@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bearerkit/bearerkit/internal/faults"
@@ -163,8 +164,15 @@ func ForIssuer(issuer string, audience ...string) (*Auth, error) {
 // more than one issuer, or with introspection, calls [verify.New] and passes the
 // same configuration to [New].
 func (c Config) ForIssuer(issuer string, audience ...string) (*Auth, error) {
-	vc := verify.Config{Issuers: []verify.Issuer{{Issuer: issuer, Audience: audience, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: c.Logger})}}}
-	if err := errors.Join(vc.Validate(), c.Validate()); err != nil {
+	vc := verify.Config{Issuers: []verify.Issuer{{
+		Issuer: issuer, Audience: audience, Keys: jwks.New(jwks.Config{Issuer: issuer, Logger: c.Logger}),
+	}}}
+	var bad faults.List[verify.Fault]
+	for _, f := range verify.Faults(vc.Validate()) {
+		bad.Add(strings.TrimPrefix(f.Field, "Issuers[0]."), "%s", f.Problem) // the only one
+	}
+	bad.Join("", c.Validate())
+	if err := bad.ErrOf("middleware"); err != nil {
 		return nil, err
 	}
 	v, err := verify.New(vc)

@@ -135,7 +135,7 @@ func ExampleNew_wrongWay() {
 	}
 
 	// Output:
-	// Audience: is required: without it, tokens for other services open this one
+	// Issuers[0].Audience: is required: without it, tokens for other services open this one
 	// Algorithms: "HS256" is symmetric: who can verify with it can also issue
 }
 
