@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bearerkit/bearerkit/internal/jose"
 )
 
 // Config says which tokens to accept. [New] copies what it needs.
@@ -123,7 +125,6 @@ func (c Config) prepare() (*Verifier, error) {
 	var bad faultList
 	v := &Verifier{
 		issuers: map[string]*issuer{},
-		algs:    map[string]*algorithm{},
 		leeway:  c.Leeway,
 		maxSize: c.MaxTokenSize,
 		profile: c.RFC9068,
@@ -168,23 +169,17 @@ func (c Config) prepare() (*Verifier, error) {
 		bad.Add("Algorithms", "is empty")
 	}
 	for _, n := range names {
-		a := algorithms[n]
 		switch {
-		case a != nil:
-			// Both names of one algorithm come in together.
-			for name, same := range algorithms {
-				if same == a {
-					v.algs[name] = a
-				}
-			}
+		case jose.AlgorithmOf(n) != nil:
 		case strings.EqualFold(n, "none"):
-			bad.Add("Algorithms", "%q is no signature", n)
+			bad.Add("Algorithms", "%q is not a signature", n)
 		case strings.HasPrefix(strings.ToUpper(n), "HS"):
 			bad.Add("Algorithms", "%q is symmetric: who can verify with it can also issue", n)
 		default:
 			bad.Add("Algorithms", "%q is unknown; there are %s", n, strings.Join(Algorithms(), ", "))
 		}
 	}
+	v.reader = jose.Reader{Algorithms: jose.Accept(names...), Headers: &jose.Headers{}}
 	switch {
 	case c.Leeway == 0:
 		v.leeway = defaultLeeway
@@ -232,6 +227,10 @@ func (v *Verifier) chooseOpaque(alone bool, bad *faultList) {
 		}
 	}
 }
+
+// Algorithms returns the names of all algorithms that can be configured, which
+// are also those that are accepted by default.
+func Algorithms() []string { return jose.AlgorithmNames() }
 
 // Issuers returns the identifiers of the configured issuers, without those of
 // FindIssuer: the list ends up in public metadata, which must not name a

@@ -143,7 +143,7 @@ func ExampleNew_wrongWay() {
 // as long as the verifier remembers the token.
 func ExampleClaimsOf() {
 	keys, issue := newIssuer("https://issuer.example", "key-1")
-	verifier, err := verify.New(verify.Config{Issuer: "https://issuer.example", Audience: []string{"https://api.example"}, Keys: keys})
+	verifier, err := verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: "https://issuer.example", Audience: []string{"https://api.example"}, Keys: keys}}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/bearerkit/bearerkit/internal/jose"
 )
 
 // What tests outside of the package see of its inside: the layer below the
@@ -31,13 +33,13 @@ func CheckJWS(token string, keys KeySource) error {
 		end := strings.LastIndexByte(token, '.')
 		header, _, _ := strings.Cut(token, ".")
 		if err = v.parse(header+".e30"+token[end:], &p); err == nil {
-			p.signed = token[:end]
+			p.Signed = token[:end]
 		}
 	}
 	if err != nil {
 		return err
 	}
-	_, _, err = checkSignature(context.Background(), keys, &p)
+	_, _, err = checkSignature(context.Background(), keys, &p.JWS)
 	return err
 }
 
@@ -45,9 +47,9 @@ func CheckJWS(token string, keys KeySource) error {
 // no JWS could hold: the signature's length, the key out of the set that serves
 // the algorithm, the signature.
 func CheckSignature(alg string, message, signature []byte, keys KeySource) error {
-	p := &parsed{header: &header{alg: algorithms[alg], noKid: true}, signed: string(message), signature: signature}
-	if n := p.alg.sigLen; n != 0 && len(signature) != n {
-		return refuse(ErrSignature, "length")
+	p := &jose.JWS{Header: &jose.Header{Algorithm: jose.AlgorithmOf(alg), NoKeyID: true}, Signed: string(message), Signature: signature}
+	if err := refuseJWS("", p.Algorithm.CheckSize(signature)); err != nil {
+		return err
 	}
 	_, _, err := checkSignature(context.Background(), keys, p)
 	return err
@@ -63,9 +65,10 @@ func (unbound) Bind(string) error { return nil }
 // function that it returns beside the count is called. Nothing may be verified
 // while either of them is.
 func CountChecks(alg string) (checks func() int, stop func()) {
-	c := &counting{SigningMethod: algorithms[alg].method}
-	algorithms[alg].method = c
-	return func() int { return int(c.n.Swap(0)) }, func() { algorithms[alg].method = c.SigningMethod }
+	a := jose.AlgorithmOf(alg)
+	c := &counting{SigningMethod: a.Method}
+	a.Method = c
+	return func() int { return int(c.n.Swap(0)) }, func() { a.Method = c.SigningMethod }
 }
 
 type counting struct {
@@ -80,10 +83,7 @@ func (c *counting) Verify(text string, signature []byte, key any) error {
 
 // KnownHeaders is how many headers a verifier remembers.
 func KnownHeaders(v *Verifier) int {
-	if m := v.headers.known.Load(); m != nil {
-		return len(*m)
-	}
-	return 0
+	return v.reader.Headers.Len()
 }
 
 // Cached is how many tokens a verifier remembers.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/jose"
 	"github.com/bearerkit/bearerkit/internal/strictjson"
 )
 
@@ -324,7 +325,7 @@ func ofAnswer(err error) error {
 // isAnyOf compares a string without regard to the case of ASCII letters.
 func isAnyOf(v strictjson.Value, list ...string) bool {
 	s, ok := v.Text()
-	return ok && slices.Contains(list, lower(s))
+	return ok && slices.Contains(list, jose.Lower(s))
 }
 
 // errLacking is for an answer that leaves out a member which is required. The
@@ -388,7 +389,7 @@ func (v *Verifier) judgeUnverified(ctx context.Context, is *issuer, t times, p *
 func (j *judgement) compare(is *issuer, t times, p *parsed) error {
 	unverified := *is
 	unverified.isMachine = nil // which is told of verified tokens only
-	claimed, err := p.claims.token(&unverified, p.payload)
+	claimed, err := p.claims.token(&unverified, p.Payload)
 	if err != nil {
 		return err
 	}
@@ -495,15 +496,15 @@ const maxAnswerAge = time.Minute
 func (v *Verifier) opener(is *issuer) Opener {
 	return func(ctx context.Context, jws, typ string, audience ...string) (string, error) {
 		is := is.current()
-		p, err := v.parseJWS(jws)
-		if err != nil {
+		var p jose.JWS
+		if err := v.parseJWS(jws, &p); err != nil {
 			return "", err
 		}
-		if p.typ != typ {
+		if p.Type != typ {
 			return "", refuse(ErrType, "typ")
 		}
 		var iss, aud, iat strictjson.Value
-		err = strictjson.Object(p.payload, func(name string, value strictjson.Value) {
+		err := strictjson.Object(p.Payload, func(name string, value strictjson.Value) {
 			switch name {
 			case "iss":
 				iss = value
@@ -532,12 +533,12 @@ func (v *Verifier) opener(is *issuer) Opener {
 		if made > n+slack || made < n-slack-maxAnswerAge.Seconds() {
 			return "", refuse(ErrExpired, "iat")
 		}
-		if n := p.alg.sigLen; n != 0 && len(p.signature) != n {
-			return "", refuse(ErrSignature, "length")
-		}
-		if _, _, err := checkSignature(ctx, is.keys, p); err != nil {
+		if err := refuseJWS(jws, p.Algorithm.CheckSize(p.Signature)); err != nil {
 			return "", err
 		}
-		return p.payload, nil
+		if _, _, err := checkSignature(ctx, is.keys, &p); err != nil {
+			return "", err
+		}
+		return p.Payload, nil
 	}
 }

@@ -202,9 +202,7 @@ func TestIsMachineByTheIssuer(t *testing.T) {
 	// It never sees what nobody has verified.
 	var seen []string
 	unverified := unkeyed(t, &asker{claims: answer()}, func(c *verify.Config) {
-		issuerOf(c, func(is *verify.Issuer) {
-			is.IsMachine = func(t *verify.Token) bool { seen = append(seen, t.Scope); return true }
-		})
+		c.Issuers[0].IsMachine = func(t *verify.Token) bool { seen = append(seen, t.Scope); return true }
 	})
 	if got := accept(t, unverified, es256.with("scope", `"admin"`)); !got.IsMachine() || !slices.Equal(seen, []string{"orders:read"}) {
 		t.Errorf("asked about %q", seen)

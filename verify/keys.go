@@ -1,18 +1,14 @@
 package verify
 
 import (
-	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"math/big"
 	"slices"
+
+	"github.com/bearerkit/bearerkit/internal/jose"
 )
 
 // A KeySource has an issuer's key set and keeps it fresh. Package
@@ -91,16 +87,16 @@ func (s SkippedKey) String() string { return fmt.Sprintf("key %q: %s", s.ID, s.R
 
 type key struct {
 	id          string
-	alg         *algorithm // nil: any that fits
+	alg         *jose.Algorithm // nil: any that fits
 	public      crypto.PublicKey
 	fingerprint [sha256.Size]byte // of the material alone, whatever it is called
 }
 
-func (k *key) serves(alg *algorithm) bool {
+func (k *key) serves(alg *jose.Algorithm) bool {
 	if k.alg != nil {
 		return k.alg == alg
 	}
-	return alg.fits(k.public)
+	return alg.Fits(k.public)
 }
 
 // NewKeySet makes a set of the keys that can be used and says which were
@@ -112,7 +108,7 @@ func NewKeySet(keys []Key) (*KeySet, []SkippedKey) {
 	var skipped []SkippedKey
 	var sound []*key
 	for _, k := range keys {
-		alg, err := checkKey(k)
+		alg, err := jose.CheckKey(k.Public, k.Algorithm)
 		if err != nil {
 			skipped = append(skipped, SkippedKey{k.ID, err.Error()})
 			continue
@@ -122,7 +118,7 @@ func NewKeySet(keys []Key) (*KeySet, []SkippedKey) {
 			skipped = append(skipped, SkippedKey{k.ID, "not encodable"})
 			continue
 		}
-		sound = append(sound, &key{k.ID, alg, clonePublic(k.Public), sha256.Sum256(der)})
+		sound = append(sound, &key{k.ID, alg, jose.CloneKey(k.Public), sha256.Sum256(der)})
 	}
 	byID := map[string][]*key{}
 	for _, k := range sound {
@@ -131,7 +127,7 @@ func NewKeySet(keys []Key) (*KeySet, []SkippedKey) {
 	set := &KeySet{byID: map[string][]*key{}}
 	for _, k := range sound {
 		switch kept := set.byID[k.id]; {
-		case k.id != "" && slices.ContainsFunc(byID[k.id], k.contradicts):
+		case k.id != "" && slices.ContainsFunc(byID[k.id], k.clashes):
 			skipped = append(skipped, SkippedKey{k.id, "another key has the same kid and algorithm"})
 		case slices.ContainsFunc(kept, func(o *key) bool { return o.fingerprint == k.fingerprint && o.alg == k.alg }):
 			// published twice; once is enough
@@ -143,13 +139,13 @@ func NewKeySet(keys []Key) (*KeySet, []SkippedKey) {
 	return set, skipped
 }
 
-// contradicts reports whether k and o, under one ID, are different keys for
+// clashes reports whether k and o, under one ID, are different keys for
 // one algorithm.
-func (k *key) contradicts(o *key) bool {
+func (k *key) clashes(o *key) bool {
 	if k.fingerprint == o.fingerprint {
 		return false
 	}
-	return slices.ContainsFunc(allAlgorithms, func(a *algorithm) bool { return k.serves(a) && o.serves(a) })
+	return slices.ContainsFunc(jose.Algorithms, func(a *jose.Algorithm) bool { return k.serves(a) && o.serves(a) })
 }
 
 // Len returns the number of keys.
@@ -207,16 +203,16 @@ func (s *KeySet) After(old *KeySet) *KeySet {
 // kid or with none. For a token without kid it tries the last keys that serve the
 // algorithm, as many as are left of maxTries after those that have failed, and at
 // least one.
-func (s *KeySet) formerSigner(p *parsed, failed []*key) *key {
+func (s *KeySet) formerSigner(p *jose.JWS, failed []*key) *key {
 	left := 1
-	if p.noKid {
+	if p.NoKeyID {
 		left = max(1, maxTries-len(failed))
 	}
 	for _, k := range s.former {
 		if left == 0 {
 			break
 		}
-		if !k.serves(p.alg) || !p.noKid && k.id != p.kid && k.id != "" || slices.ContainsFunc(failed, k.sameMaterial) {
+		if !k.serves(p.Algorithm) || !p.NoKeyID && k.id != p.KeyID && k.id != "" || slices.ContainsFunc(failed, k.sameMaterial) {
 			continue
 		}
 		if k.verifies(p) {
@@ -241,20 +237,20 @@ func (s *KeySet) TryUnnamed() *KeySet {
 // ID the ones of that name, without one all that serve the algorithm. The same
 // key under two names is one of them. It reports false if a token without an ID
 // fits more than may be tried.
-func (s *KeySet) find(dst []*key, p *parsed) (keys []*key, ok bool) {
+func (s *KeySet) find(dst []*key, p *jose.JWS) (keys []*key, ok bool) {
 	from := s.all
-	if !p.noKid {
-		from = s.byID[p.kid]
+	if !p.NoKeyID {
+		from = s.byID[p.KeyID]
 		if len(from) == 0 && (s.unnamed || len(s.all) == 1) {
 			from = s.byID[""]
 		}
 	}
 	for _, k := range from {
-		if !k.serves(p.alg) || slices.ContainsFunc(dst, k.sameMaterial) {
+		if !k.serves(p.Algorithm) || slices.ContainsFunc(dst, k.sameMaterial) {
 			continue
 		}
 		if len(dst) == maxTries {
-			return nil, !p.noKid
+			return nil, !p.NoKeyID
 		}
 		dst = append(dst, k)
 	}
@@ -270,104 +266,6 @@ func (s *KeySet) has(k *key) bool {
 }
 
 // verifies reports whether the key has signed the token.
-func (k *key) verifies(p *parsed) bool {
-	return p.alg.method.Verify(p.signed, p.signature, k.public) == nil
-}
-
-const (
-	minRSABits = 2048 // RFC 7518 section 3.3
-	maxRSABits = 8192 // a bound on what one check may cost
-)
-
-func checkKey(k Key) (*algorithm, error) {
-	switch p := k.Public.(type) {
-	case *rsa.PublicKey:
-		if err := checkRSA(p); err != nil {
-			return nil, err
-		}
-	case *ecdsa.PublicKey:
-		if p == nil || p.Curve == nil || p.X == nil || p.Y == nil {
-			return nil, errors.New("no EC key")
-		}
-		if _, err := p.ECDH(); err != nil {
-			return nil, errors.New("point is not on an accepted curve")
-		}
-	case ed25519.PublicKey:
-		if len(p) != ed25519.PublicKeySize {
-			return nil, errors.New("Ed25519 key has the wrong length")
-		}
-	default:
-		return nil, errors.New("key type is not supported")
-	}
-	if k.Algorithm == "" {
-		if !slices.ContainsFunc(allAlgorithms, func(a *algorithm) bool { return a.fits(k.Public) }) {
-			return nil, errors.New("no accepted algorithm uses such a key")
-		}
-		return nil, nil
-	}
-	alg := algorithms[k.Algorithm]
-	if alg == nil {
-		return nil, errors.New("alg is not a supported signature algorithm")
-	}
-	if !alg.fits(k.Public) {
-		return nil, errors.New("alg does not fit the key")
-	}
-	return alg, nil
-}
-
-func checkRSA(p *rsa.PublicKey) error {
-	if p == nil || p.N == nil {
-		return errors.New("no RSA key")
-	}
-	switch bits := p.N.BitLen(); {
-	case bits < minRSABits:
-		return errors.New("RSA key is shorter than 2048 bits")
-	case bits > maxRSABits:
-		return errors.New("RSA key is longer than 8192 bits")
-	case p.N.Bit(0) == 0 || p.N.Sign() < 0:
-		return errors.New("RSA modulus is not an odd number")
-	case p.E < 3 || p.E%2 == 0 || p.E > 1<<31-1:
-		return errors.New("RSA exponent is not an odd number from 3 to 2^31-1")
-	case isROCA(p.N):
-		return errors.New("RSA key is weak (ROCA, CVE-2017-15361)")
-	}
-	return nil
-}
-
-// rocaPrimes are the small primes of the ROCA fingerprint: the primes of the
-// faulty generator are powers of 65537 modulo each of them, and so is their
-// product. Another modulus passes all of them with a chance under 2^-27.
-var rocaPrimes = []int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157}
-
-func isROCA(n *big.Int) bool {
-	var m big.Int
-	for _, p := range rocaPrimes {
-		r := m.Mod(n, big.NewInt(p)).Int64()
-		power := int64(1)
-		found := false
-		for range p {
-			if power == r {
-				found = true
-				break
-			}
-			power = power * 65537 % p
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
-}
-
-// clonePublic copies a key, so that a set stays what was checked.
-func clonePublic(p crypto.PublicKey) crypto.PublicKey {
-	switch p := p.(type) {
-	case *rsa.PublicKey:
-		return &rsa.PublicKey{N: new(big.Int).Set(p.N), E: p.E}
-	case *ecdsa.PublicKey:
-		return &ecdsa.PublicKey{Curve: p.Curve, X: new(big.Int).Set(p.X), Y: new(big.Int).Set(p.Y)}
-	case ed25519.PublicKey:
-		return ed25519.PublicKey(bytes.Clone(p))
-	}
-	return nil
+func (k *key) verifies(p *jose.JWS) bool {
+	return p.Algorithm.Verifies(p.Signed, p.Signature, k.public)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/bearerkit/bearerkit/internal/jose"
 	"github.com/bearerkit/bearerkit/internal/strictjson"
 )
 
@@ -92,8 +93,8 @@ func sixBits(c byte) int {
 // readHeader reports whether an encoded JOSE header is one JSON object, and
 // which members it has: an "alg" in any case, an "enc" that is a string.
 func readHeader(segment string) (alg, enc, ok bool) {
-	var room [usualSize]byte
-	text, err := base64url.AppendDecode(room[:0], []byte(segment))
+	var room [jose.UsualSize]byte
+	text, err := jose.Base64URL.AppendDecode(room[:0], []byte(segment))
 	if err != nil {
 		return false, false, false
 	}
@@ -109,9 +110,9 @@ var (
 	errOpaque    = errors.New("verify: only introspection can tell what a token that is not a JWT says (Introspection; of one issuer with TakesOpaque, if there are several)")
 )
 
-// badForm says what is wrong with a token that does not have the form of a JWS
+// malformed says what is wrong with a token that does not have the form of a JWS
 // and is not introspected.
-func badForm(token, part string) error {
+func malformed(token, part string) error {
 	if !isB64Token(token) {
 		return refuse(ErrSyntax, "")
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/bearerkit/bearerkit/internal/jose"
 )
 
 // maxTries bounds the signature checks that one token may cost with one key set
@@ -16,7 +18,7 @@ var errNoKeySet = errors.New("no key set")
 
 // checkSignature finds the key and checks the signature; it returns the key and
 // the set that has it.
-func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *KeySet, error) {
+func checkSignature(ctx context.Context, source KeySource, p *jose.JWS) (*key, *KeySet, error) {
 	set, err := keySetOf(source)
 	if err != nil {
 		// The source may be fetching its first set this moment.
@@ -43,7 +45,7 @@ func checkSignature(ctx context.Context, source KeySource, p *parsed) (*key, *Ke
 // for a newer set, and the keys that it brought are tried, once. A token with a
 // kid costs one check more if a key of that kid was withdrawn lately, and one if
 // a key of that kid has just come.
-func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, failed []*key) (*key, *KeySet, error) {
+func checkNewer(ctx context.Context, source KeySource, p jose.JWS, set *KeySet, failed []*key) (*key, *KeySet, error) {
 	former := set.formerSigner(&p, failed)
 	// untried returns the keys of a set that may have signed the token after all.
 	untried := func(s *KeySet) (keys []*key, ok bool) {
@@ -61,7 +63,7 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, fa
 		Withdrawn: former != nil,
 	})
 	// named says that the token's kid is that of a key which has not signed it.
-	named := !p.noKid && len(failed) > 0 && failed[0].id != ""
+	named := !p.NoKeyID && len(failed) > 0 && failed[0].id != ""
 	switch {
 	case err == nil:
 		keys, ok := untried(newer)
@@ -79,7 +81,7 @@ func checkNewer(ctx context.Context, source KeySource, p parsed, set *KeySet, fa
 		// nobody knows whether the token is good.
 		return nil, nil, unavailable(err)
 	}
-	if named || p.noKid && len(failed) > 0 {
+	if named || p.NoKeyID && len(failed) > 0 {
 		return nil, nil, refuse(ErrSignature, "")
 	}
 	return nil, nil, refuseKey("", newer)

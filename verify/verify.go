@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/bearerkit/bearerkit/internal/jose"
 )
 
 // A Verifier finds out whether access tokens are good. It is safe for
@@ -17,7 +19,7 @@ type Verifier struct {
 	opaque      *issuer // whose introspection gets tokens that are no JWTs; nil if none does
 	introspects bool    // some issuer can be asked
 	finder      *finder // nil: all issuers are configured
-	algs        map[string]*algorithm
+	reader      jose.Reader
 	leeway      time.Duration
 	maxSize     int
 	profile     bool
@@ -25,8 +27,7 @@ type Verifier struct {
 	now         func() time.Time
 
 	secret  [sha256.Size]byte // keys the digests of this verifier
-	headers headers
-	cache   *cache // nil: none
+	cache   *cache            // nil: none
 	denials denials
 }
 
@@ -50,7 +51,7 @@ func (v *Verifier) verify(ctx context.Context, r *Request) (*Token, error) {
 	if len(r.Token) > v.maxSize {
 		return nil, refuse(ErrTooLarge, "")
 	}
-	if r.Scheme != "" && lower(r.Scheme) != "bearer" {
+	if r.Scheme != "" && jose.Lower(r.Scheme) != "bearer" {
 		// Only a token that is bound to a key comes with another scheme, and
 		// those are refused.
 		return nil, refuse(ErrBound, "")
@@ -108,7 +109,7 @@ func (v *Verifier) judgeOnce(ctx context.Context, token string, fresh bool) (*To
 		if err != nil {
 			return nil, is, err
 		}
-		key, set, err := checkSignature(ctx, is.keys, &p)
+		key, set, err := checkSignature(ctx, is.keys, &p.JWS)
 		switch {
 		case err == nil:
 		case errors.Is(err, errNoKeySet) && is.introspection != nil:
@@ -120,11 +121,11 @@ func (v *Verifier) judgeOnce(ctx context.Context, token string, fresh bool) (*To
 		if is.found != nil {
 			v.finder.proved(is.found)
 		}
-		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.noKid || key.id == ""}
-		if e.token, err = p.claims.token(e.issuer, p.payload); err != nil {
+		e = &entry{issuer: is, times: times, key: key, set: set, noKid: p.NoKeyID || key.id == ""}
+		if e.token, err = p.claims.token(e.issuer, p.Payload); err != nil {
 			return nil, is, err
 		}
-		v.headers.learn(&p, v.now())
+		v.reader.Headers.Learn(&p.JWS, v.now())
 		v.remember(d, e)
 	}
 	if e.issuer.introspection != nil || fresh {
@@ -148,9 +149,9 @@ func (v *Verifier) checkClaims(ctx context.Context, p *parsed) (*issuer, times, 
 			return nil, times{}, err
 		}
 	}
-	marked := c.idToken != "" && p.typ != typAccessToken
+	marked := c.idToken != "" && p.Type != typAccessToken
 	if marked && !is.idTokenClaims {
-		return is, times{}, refuseType(c.idToken, p.typ, v.profile)
+		return is, times{}, refuseType(c.idToken, p.Type, v.profile)
 	}
 	t, err := c.readTimes(v.profile)
 	if err != nil {
@@ -163,14 +164,14 @@ func (v *Verifier) checkClaims(ctx context.Context, p *parsed) (*issuer, times, 
 	if is.whenAsked != nil {
 		itself = is.whenAsked
 	}
-	if err := c.checkAudience(itself, p.payload); err != nil {
+	if err := c.checkAudience(itself, p.Payload); err != nil {
 		return is, t, err
 	}
 	if err := c.checkIdentity(itself, v.profile); err != nil {
 		return is, t, err
 	}
 	if marked && !is.clientAudience && c.isForItsClient(is) {
-		return is, t, refuseIDToken(c.idToken, p.typ)
+		return is, t, refuseIDToken(c.idToken, p.Type)
 	}
 	if c.cnf != "" {
 		return is, t, refuseBound(c.cnf)

@@ -34,8 +34,10 @@ func alwaysAsking(t *testing.T, edit func(*verifytest.Server, *introspect.Config
 			keys = append(keys, verify.Key{ID: k.ID, Algorithm: k.Algorithm, Public: k.Public()})
 		}
 		v, err := verify.New(verify.Config{
-			Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
-			Introspection: &verify.Introspection{Introspector: s, Always: true},
+			Issuers: []verify.Issuer{{
+				Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: jwks.Static(keys...),
+				Introspection: &verify.Introspection{Introspector: s, Always: true},
+			}},
 		})
 		if err != nil {
 			t.Fatal(err)
