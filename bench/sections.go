@@ -193,9 +193,11 @@ func scale(ctx context.Context, r *report) error {
 		}{{"unique", verify.NoCache, verifies}, {"seen before", 0, verifiesAgain}} {
 			one := contender.KitConfig(is, c.size)
 			many, several := one, one
-			many.Keys = jwks.Static(keys...)
-			several.Issuers = append(issuers[:len(issuers):len(issuers)], verify.Issuer{Issuer: one.Issuer, Audience: one.Audience, Keys: jwks.Static(keys[0])})
-			several.Issuer, several.Audience, several.Keys = "", nil, nil
+			its := one.Issuers[0]
+			its.Keys = jwks.Static(keys...)
+			many.Issuers = []verify.Issuer{its}
+			its.Keys = jwks.Static(keys[0])
+			several.Issuers = append(issuers[:len(issuers):len(issuers)], its)
 			var subjects []paired.Subject
 			for _, s := range []struct {
 				name   string
