@@ -575,3 +575,17 @@ func TestBudgetComesBack(t *testing.T) {
 		flood(128)
 	})
 }
+
+// Another name of an issuer whose tokens have verified wastes nothing.
+func TestAlternatesAreNotWasted(t *testing.T) {
+	d := newDirectory(tenant(1))
+	for i := range 300 {
+		alternate := fmt.Sprint("https://alternate.example/", i)
+		d.edit[alternate] = func(is *verify.Issuer) { is.Issuer, is.Alternates = tenant(1), []string{alternate} }
+	}
+	v := finding(t, d, nil)
+	accept(t, v, of(tenant(1)))
+	for i := range 300 {
+		accept(t, v, of(fmt.Sprint("https://alternate.example/", i)))
+	}
+}

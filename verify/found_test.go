@@ -34,10 +34,17 @@ func TestIdleIssuersAreClosed(t *testing.T) {
 		accept(t, v, of(tenant(2)))
 		refuse(t, v, of(tenant(3), "aud", `"another"`), verify.ErrAudience) // no token of it verifies
 		demandOpen(t, d, tenant(3), 1)
+		var before any
 		for i := range 30 {
 			time.Sleep(time.Minute)
 			accept(t, v, of(tenant(1))) // out of the cache
 			accept(t, v, of(tenant(4), "jti", quote(fmt.Sprint(i))))
+			if i == 0 {
+				before = verify.InUse(v, tenant(4))
+			}
+		}
+		if verify.InUse(v, tenant(4)) != before {
+			t.Error("an issuer was dropped though new tokens of it came")
 		}
 		demandOpen(t, d, tenant(1), 1)
 		demandOpen(t, d, tenant(4), 1)

@@ -40,9 +40,9 @@ type Verifier struct {
 // issuer's set, it is only compared with the clock when it comes again, and
 // Config.Checks are made. The token that is returned is the caller's own.
 //
-// Most calls do not wait for anything. One that needs a key which is not at
-// hand may wait for the key source, and one that needs the authorization
-// server's word for introspection, within their bounds and those of ctx.
+// Most calls do not wait for anything. One may wait for a key that is not at hand,
+// for the authorization server's answer to an introspection, and for
+// Config.FindIssuer, within their bounds and those of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Token, error) {
 	return v.verify(ctx, &Request{Token: token})
 }
