@@ -158,7 +158,7 @@ func TestAuthenticatorBehindAnother(t *testing.T) {
 		t.Errorf("Recheck: %v after %d calls", err, asked)
 	}
 	if raw, ok := middleware.ExposeRawToken(r.Context()); ok {
-		t.Errorf("a key is no token: %q", raw)
+		t.Errorf("an API key is returned as a token: %q", raw)
 	}
 	other := r.Clone(r.Context())
 	other.Header.Set("X-Api-Key", "bad")
@@ -175,7 +175,7 @@ func TestAuthenticatorBehindAnother(t *testing.T) {
 	} else if _, ok := middleware.TokenFrom(admitted.Context()); ok {
 		t.Error("the key's owner is served without the key")
 	}
-	// The key of one name is no token of another: equal texts are not equal
+	// An API key is not a token, even if both have the same text: equal texts are not equal
 	// credentials.
 	token := issuer.Token(nil)
 	swapped := request(token)
@@ -229,7 +229,7 @@ func TestAuthenticatorFaults(t *testing.T) {
 	}
 }
 
-// A client that hangs up while its key is looked up is not trouble.
+// A client that hangs up while its key is looked up is not a failure.
 func TestAuthenticatorCanceled(t *testing.T) {
 	_, auth := newAuth(t, middleware.Config{Authenticators: []middleware.Authenticator{{
 		Credentials:  middleware.Header("X-Api-Key"),

@@ -28,9 +28,9 @@ func waiting(ctx context.Context) error {
 	return fmt.Errorf("query: %w", ctx.Err())
 }
 
-// A client that hangs up while a request is being decided is an outcome of its
-// own: no trouble of the service's, and loud nowhere. What a layer's deadline or
-// a shutdown with a cause ends is trouble.
+// A client that hangs up while a request is being decided is a separate outcome. It
+// is not a failure of the service, and only logged at level Debug. What ends by a
+// layer's deadline, or by a shutdown with a cause, is a failure.
 func TestClientHangsUp(t *testing.T) {
 	for name, c := range map[string]struct {
 		end    func(context.Context) (context.Context, context.CancelFunc)

@@ -72,8 +72,9 @@ func AuthorizationHeader() CredentialSource {
 // values are those of the field, the schemes the ones that count: Bearer if none
 // are given. It returns the scheme as it is spelled in that list, and the token;
 // both are empty if there is no such field, or one with another scheme. If the
-// field is malformed, the error wraps [verify.ErrSyntax] and the scheme is that
-// of the field, if it could be read.
+// field is malformed, the error wraps [verify.ErrSyntax] and there is no token;
+// the scheme is that of the field, if it could be read. A Request without a token
+// is refused with 400.
 //
 // The token is what follows the scheme and one space. The verifier refuses what
 // is not a token in it, such as a second space.

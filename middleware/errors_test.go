@@ -24,8 +24,8 @@ func (timeout) Error() string { return "i/o timeout" }
 func (timeout) Timeout() bool { return true }
 
 // TestErrorsOfTheApplication: a function of the application says no with an
-// error that was made for that. Whatever else it returns is trouble, which is
-// 503 and loud in the log, never the caller's fault.
+// error that was made for that. Anything else it returns is a failure, which is
+// 503 and logged at level Error, never the caller's fault.
 func TestErrorsOfTheApplication(t *testing.T) {
 	const trouble = "trouble"
 	type answer struct {

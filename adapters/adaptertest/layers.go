@@ -92,7 +92,7 @@ func (f *fixture) recorded(t *testing.T, c testCase) {
 }
 
 // hangUp checks that a client which does not wait for its user to be resolved is
-// no trouble of the service's.
+// not reported as a failure of the service.
 func (f *fixture) hangUp(t *testing.T, addr net.Addr) {
 	conn, err := net.Dial("tcp", addr.String())
 	if err != nil {

@@ -136,7 +136,7 @@ func upload(w http.ResponseWriter, r *http.Request) {
 }
 
 // uploads checks that nothing of an upload stays on the disk: a server removes
-// the files of its own request alone, and guards make a copy.
+// the files of its own request only, and guards make a copy.
 func (f *fixture) uploads(t *testing.T, service http.Handler) {
 	recovering := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = recover() }()

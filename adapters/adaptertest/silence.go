@@ -65,7 +65,7 @@ func (h *hostileTokens) marks() {
 
 func (h *hostileTokens) stranger() *verifytest.Key { return verifytest.NewKey("ES256") }
 
-// silent takes down what a case sent and what came back.
+// silent records what a case sent and what came back.
 func (f *fixture) silent(t *testing.T, c testCase, got *response) {
 	t.Helper()
 	for _, challenge := range got.Header.Values("WWW-Authenticate") {
@@ -97,9 +97,9 @@ func (f *fixture) silent(t *testing.T, c testCase, got *response) {
 	}
 }
 
-// ours are texts of which parts may show, though callers send them too: what is
+// known are texts of which parts may show, though callers send them too: what is
 // configured, and the names of checks.
-func (f *fixture) ours() string {
+func (f *fixture) known() string {
 	list := []string{
 		f.issuer.Audience(), "https://api.example.test/v1", "user_1", "orders:read orders:write", "Bearer error=", "no token follows Bearer in the Authorization header",
 		"token_introspection", "permissions", "client_id", "auth_time", "token_use",
@@ -134,12 +134,12 @@ func (f *fixture) silence(t *testing.T) {
 	if len(answers) < 500 || len(lines) < 500 || len(f.secrets) < 500 || len(f.logged) != len(logged) {
 		t.Fatalf("%d parts of answers, %d of logs, %d and %d secrets: there is nothing to compare", len(answers), len(lines), len(f.secrets), len(f.logged))
 	}
-	ours := f.ours()
+	known := f.known()
 	leaks := 0
 	check := func(where string, shown map[string]bool, secrets []string) {
 		for _, secret := range secrets {
 			for part := range parts(secret) {
-				if shown[part] && !strings.Contains(ours, part) {
+				if shown[part] && !strings.Contains(known, part) {
 					t.Errorf("%q shows in %s, of %.200q", part, where, secret)
 					if leaks++; leaks > 20 {
 						t.FailNow()
@@ -158,9 +158,9 @@ func (f *fixture) silence(t *testing.T) {
 			t.Errorf("the log lacks %s, which a developer needs", text)
 		}
 	}
-	known := append(middleware.Reasons(), "")
+	labels := append(middleware.Reasons(), "")
 	f.reasons.Range(func(label, _ any) bool {
-		if _, reason, _ := strings.Cut(label.(string), " "); !slices.Contains(known, middleware.Reason(reason)) {
+		if _, reason, _ := strings.Cut(label.(string), " "); !slices.Contains(labels, middleware.Reason(reason)) {
 			t.Errorf("label %q", label)
 		}
 		return true

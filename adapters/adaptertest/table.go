@@ -85,7 +85,7 @@ func (f *fixture) cases() []testCase {
 	now := time.Now().Unix()
 
 	list := []testCase{
-		// Who comes without credentials is asked for some, without an error
+		// A request without credentials is asked for some, without an error
 		// code (RFC 6750 section 3.1).
 		{name: "no credentials", path: "/any", status: 401, challenge: bare, code: "unauthorized"},
 		{name: "an empty field", path: "/any", headers: []string{"Authorization:"}, status: 401, challenge: bare, code: "unauthorized"},
@@ -171,7 +171,7 @@ func (f *fixture) cases() []testCase {
 		// The user.
 		{name: "no such user", path: "/any", headers: bearer(token(claims{"sub": "ghost"})), status: 401, challenge: invalidToken, code: "invalid_token"},
 		{name: "no such user, whatever the scope", path: "/read", headers: bearer(token(claims{"sub": "ghost", "scope": ""})), status: 401, challenge: invalidToken, code: "invalid_token"},
-		{name: "the user store is ill", path: "/any", headers: bearer(token(claims{"sub": "storm"})), status: 503, code: "temporarily_unavailable"},
+		{name: "the user store is down", path: "/any", headers: bearer(token(claims{"sub": "storm"})), status: 503, code: "temporarily_unavailable"},
 
 		// Optional authentication.
 		{name: "optional, none", path: "/optional", status: 200, user: "-"},
@@ -181,7 +181,7 @@ func (f *fixture) cases() []testCase {
 		{name: "optional, malformed", path: "/optional", headers: []string{"Authorization: Bearer"}, status: 400, challenge: invalidReq, code: "invalid_request"},
 		{name: "optional, no such user", path: "/optional", headers: bearer(token(claims{"sub": "ghost"})), status: 401, challenge: invalidToken, code: "invalid_token"},
 
-		// Our trouble is 503, whoever asks; what needs no key is still 401.
+		// Without keys the answer is 503 for every client; what needs no key is still 401.
 		{name: "no keys", path: "/dark", headers: bearer(token(claims{"iss": f.dark.Verifier().Issuers()[0]})), status: 503, code: "temporarily_unavailable"},
 		{name: "no keys, optional", path: "/dark/optional", headers: bearer(token(claims{"iss": f.dark.Verifier().Issuers()[0]})), status: 503, code: "temporarily_unavailable"},
 		{name: "no keys, expired", path: "/dark", headers: bearer(token(claims{"iss": f.dark.Verifier().Issuers()[0], "exp": now - 60})), status: 401, challenge: invalidToken, code: "invalid_token"},
