@@ -24,6 +24,7 @@ const (
 var (
 	errFinderClosed = errors.New("verify: the verifier is closed")
 	errFinderBusy   = errors.New("verify: too many tokens name unknown issuers; FindIssuer is not called for this one now")
+	errFinderEnded  = errors.New("verify: FindIssuer has ended its goroutine")
 	errFinderSlow   = fmt.Errorf("verify: FindIssuer has not returned within %v", findTimeout)
 	errNotItsName   = errors.New("verify: FindIssuer returned an issuer that does not have the name it was called with")
 )
@@ -176,6 +177,7 @@ func (f *finder) lookUp(name string) (*call, *issuer, stranger) {
 	go func() {
 		defer cancel()
 		defer close(c.done)
+		defer f.abort(c, name)
 		f.call(c, name)
 	}()
 	return c, nil, stranger{}
@@ -197,6 +199,16 @@ func (f *finder) call(c *call, name string) {
 		f.finish(c, name, err)
 		f.mu.Unlock()
 		return
+	}
+}
+
+// abort ends a call whose goroutine a function of the application has ended
+// (runtime.Goexit).
+func (f *finder) abort(c *call, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.calls[name] == c {
+		f.finish(c, name, errFinderEnded)
 	}
 }
 
@@ -245,14 +257,14 @@ func isUntrusted(err error) bool {
 
 // settle puts an issuer into use that FindIssuer has returned for a name, or
 // updates the one in use. If only is set, it does so only if that one is still in
-// use. since is the epoch before FindIssuer was called.
-func (f *finder) settle(name string, answer Issuer, only *found, since uint64) (*issuer, error) {
+// use. since is the epoch before FindIssuer was called. A panic in a part of the
+// issuer becomes an error.
+func (f *finder) settle(name string, answer Issuer, only *found, since uint64) (is *issuer, err error) {
 	if answer.Issuer == "" {
 		answer.Issuer = name
 	}
-	f.settling.Lock()
+	defer recovered("issuer that FindIssuer returned", &err)
 	is, out, err := f.takeIn(name, answer, only, since)
-	f.settling.Unlock()
 	_ = closeAll(out)
 	if err != nil {
 		return nil, err
@@ -264,6 +276,8 @@ func (f *finder) settle(name string, answer Issuer, only *found, since uint64) (
 // takeIn does the work of settle. It returns the parts that are not needed any
 // more, for the caller to close.
 func (f *finder) takeIn(name string, answer Issuer, only *found, since uint64) (*issuer, []any, error) {
+	f.settling.Lock()
+	defer f.settling.Unlock()
 	for {
 		old, before, others := f.lookAround(answer.Issuer)
 		if only != nil && only != old {

@@ -41,6 +41,7 @@ type found struct {
 
 	// The finder's mu guards what follows.
 	owes      bool   // its call is still counted as wasted
+	asking    bool   // FindIssuer is being called for it again
 	answer    Issuer // what FindIssuer returned
 	lastUsed  time.Time
 	confirmed time.Time // when FindIssuer last returned it
@@ -153,7 +154,7 @@ func (f *finder) sweep() {
 		switch {
 		case age(r.lastUsed, now) >= idle, age(r.confirmed, now) >= unconfirmedFor:
 			out = append(out, f.drop(r)...)
-		case age(r.confirmed, now) >= askEach:
+		case age(r.confirmed, now) >= askEach && !r.asking:
 			due = append(due, r)
 		}
 	}
@@ -176,13 +177,21 @@ func age(t, now time.Time) time.Duration {
 	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }
 
-// askAgain calls FindIssuer for issuers in use.
+// askAgain calls FindIssuer for issuers in use. A call that does not return in time
+// goes on alone, so that it does not hold up those for other issuers.
 func (f *finder) askAgain(due []*found) {
 	var g errgroup.Group
 	g.SetLimit(asksAtOnce)
 	for _, r := range due {
+		f.setAsking(r, true)
 		g.Go(func() error {
-			f.askAbout(r)
+			ctx, cancel := context.WithTimeout(f.life, findTimeout)
+			go func() {
+				defer cancel()
+				defer f.setAsking(r, false)
+				f.askAbout(ctx, r)
+			}()
+			<-ctx.Done()
 			return nil
 		})
 	}
@@ -192,9 +201,13 @@ func (f *finder) askAgain(due []*found) {
 	f.mu.Unlock()
 }
 
-func (f *finder) askAbout(r *found) {
-	ctx, cancel := context.WithTimeout(f.life, findTimeout)
-	defer cancel()
+func (f *finder) setAsking(r *found, asking bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.asking = asking
+}
+
+func (f *finder) askAbout(ctx context.Context, r *found) {
 	since := f.epoch()
 	answer, err := f.ask(ctx, r.calledWith)
 	switch {

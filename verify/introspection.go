@@ -216,7 +216,7 @@ func (e *entry) consider(a *Answer) *judgement {
 		}
 	}
 	j.times = times{exp: min(e.times.exp, j.times.exp), nbf: max(e.times.nbf, j.times.nbf), iat: max(e.times.iat, j.times.iat)}
-	merged := merge(e.token.claims, a.Claims)
+	merged := e.issuer.merge(e.token.claims, a.Claims)
 	var m claims
 	if j.err = m.parse(merged); j.err != nil {
 		return j
@@ -453,10 +453,11 @@ func (is *issuer) isNamed(name string) bool { return slices.Contains(is.allNames
 var tokensOwn = []string{"iss", "exp", "nbf", "iat", "jti", "active", "token_type"}
 
 // merge returns the claims of a token with those of an answer over them. Both
-// are strict JSON objects. What is null says nothing. Of "sub" and "aud" the
+// are strict JSON objects. What is null says nothing. Of the subject and "aud" the
 // answer's counts only where the token names none: Keycloak's lightweight access
 // tokens leave them to the answer.
-func merge(token, answer string) string {
+func (is *issuer) merge(token, answer string) string {
+	subject := cmp.Or(is.subjectClaim, "sub")
 	var b strings.Builder
 	b.Grow(len(token) + len(answer))
 	taken := map[string]bool{}
@@ -472,7 +473,7 @@ func merge(token, answer string) string {
 	for name, value := range strictjson.Value(strings.TrimSpace(answer)).Members() {
 		switch {
 		case slices.Contains(tokensOwn, name), value.Kind() == strictjson.Null:
-		case (name == "sub" || name == "aud") && (!namesAnything(value) || namesAnything(member(token, name))):
+		case (name == "sub" || name == "aud" || name == subject) && (!namesAnything(value) || namesAnything(member(token, name))):
 		default:
 			add(name, value)
 		}

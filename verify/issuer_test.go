@@ -290,3 +290,19 @@ func TestIssuerFaults(t *testing.T) {
 		}
 	}
 }
+
+// An answer whose SubjectClaim is empty says nothing of the subject, as with "sub":
+// the token's own counts.
+func TestEmptySubjectClaimOfAnAnswer(t *testing.T) {
+	for _, allowed := range []bool{false, true} {
+		for _, value := range []string{`""`, ``} {
+			v, _ := asking(t, &asker{claims: answer("oid", value)}, func(c *verify.Config) {
+				is := &c.Issuers[0]
+				is.SubjectClaim, is.AllowNoSubject, is.Introspection.Always = "oid", allowed, true
+			})
+			if got := accept(t, v, es256.with("oid", `"alice"`)); got.Subject != "alice" {
+				t.Errorf("oid %q, AllowNoSubject %v: the subject is %q", value, allowed, got.Subject)
+			}
+		}
+	}
+}

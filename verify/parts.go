@@ -143,10 +143,15 @@ func closeAll(parts []any) error {
 	var errs []error
 	for _, p := range parts {
 		if c, ok := p.(io.Closer); ok && !isNil(p) {
-			errs = append(errs, c.Close())
+			errs = append(errs, closePart(c))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func closePart(c io.Closer) (err error) {
+	defer recovered("key source or introspector", &err)
+	return c.Close()
 }
 
 // bindAll binds every part of the configuration. If one of them cannot be bound,
