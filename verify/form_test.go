@@ -116,45 +116,6 @@ func TestBase64(t *testing.T) {
 	}
 }
 
-func TestSegments(t *testing.T) {
-	v, keys := build(t, nil)
-	good := es256.good()
-	parts := strings.Split(good, ".")
-	h, c, s := parts[0], parts[1], parts[2]
-	rows := []row{
-		{"control", good, accepted, ""},
-		{"nothing", "", verify.ErrSyntax, ""},
-		{"equals signs", "===", verify.ErrSyntax, ""},
-		{"Bearer in front", "Bearer " + good, verify.ErrSyntax, ""},
-		{"quoted", `"` + good + `"`, verify.ErrSyntax, ""},
-		{"two tokens", good + "," + good, verify.ErrSyntax, ""},
-		{"two tokens with a space", good + " " + good, verify.ErrSyntax, ""},
-		{"JSON serialization", `{"protected":"` + h + `","payload":"` + c + `","signature":"` + s + `"}`, verify.ErrSyntax, ""},
-		{"raw JSON header", es256.header() + "." + c + "." + s, verify.ErrSyntax, ""},
-	}
-	for _, tok := range []string{
-		"x", "opaque-token_123", "AAAA", h, ".", "..", "...", "....", h + ".", "." + h, h + "." + c, h + "." + c + ".", h + ".." + s,
-		"." + c + "." + s, "." + good, good + ".", ".." + s, h + "..", "." + c + ".", good + "." + s, h + "." + good, h + ".." + c + "." + s,
-		h + "." + c + ".." + s, good + "." + good, h + "." + c + "." + s + ".." + s, h + "." + c + "." + s + "." + s + "." + s,
-		h + "." + s + "." + c, "abc.def.ghi", "a.b.c", strings.Repeat("A.", 100), strings.Repeat(".", 1000),
-	} {
-		rows = append(rows, row{tok[:min(len(tok), 60)] + "#" + string(rune('A'+len(rows))), tok, verify.ErrMalformed, ""})
-	}
-	// A JWE (RFC 7516) in compact form: five segments.
-	jwe := enc(`{"alg":"RSA-OAEP-256","enc":"A256GCM","zip":"DEF","kid":"rs256"}`) + "." + enc("key") + "." + enc("iv") + "." + enc("text") + "." + enc("tag")
-	rows = append(rows,
-		row{"JWE", jwe, verify.ErrMalformed, ""},
-		row{"JWE dir", enc(`{"alg":"dir","enc":"A256GCM"}`) + ".." + enc("iv") + "." + enc("text") + "." + enc("tag"), verify.ErrMalformed, ""})
-	run(t, v, rows)
-	keys.asked()
-	for _, r := range rows[1:] {
-		refuse(t, v, r.token, r.reason)
-	}
-	if n, m := keys.asked(); n+m > 0 {
-		t.Errorf("asked for keys %d times, for newer ones %d times", n, m)
-	}
-}
-
 func TestSize(t *testing.T) {
 	v, _ := build(t, nil)
 	sized := func(n int) string {

@@ -91,7 +91,7 @@ func Run(t *testing.T, mount func([]Route) http.Handler) {
 	t.Cleanup(subject.Close)
 	reference := httptest.NewServer(challenging(onMiddlewareAlone(routes)))
 	t.Cleanup(reference.Close)
-	for _, c := range append(f.cases(), f.hostile()...) {
+	for _, c := range append(f.cases(), f.hostile(t)...) {
 		t.Run(c.name, func(t *testing.T) {
 			f.resolved.Store(0)
 			got := send(t, subject.Listener.Addr(), c)

@@ -1,18 +1,16 @@
 package adaptertest
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/bearerkit/bearerkit/internal/hostile"
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
-	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
 // window is how many consecutive bytes of a token may show nowhere.
@@ -22,48 +20,8 @@ const window = 8
 // it together.
 var challengeGrammar = regexp.MustCompile(`^Bearer( [a-z_]+="[ !#-\[\]-~]*"(, [a-z_]+="[ !#-\[\]-~]*")*)?$`)
 
-// logged are the members of a token that the log says where they are at fault,
-// and no answer ever.
-var logged = []string{"iss", "aud", "exp", "nbf", "iat", "typ"}
-
 // marked finds the texts that only a caller can have written.
-var marked = regexp.MustCompile(`mark[A-Z2-7]{26}`)
-
-func mark() string { return "mark" + rand.Text() }
-
-// marks are tokens with something of the caller's own in every place: kids,
-// issuers, clients, and what else a log line could be tempted to show.
-func (h *hostileTokens) marks() {
-	for _, member := range []string{"alg", "kid", "typ", "cty", "jku", "x5u", "crit"} {
-		value := strconv.Quote(mark())
-		switch member {
-		case "jku", "x5u":
-			h.bad("marked "+member, h.stranger().Sign(`{"alg":"ES256","kid":"`+mark()+`","`+member+`":`+value+"}", h.payload()))
-		case "crit":
-			h.bad("marked crit", h.es.Sign(`{"alg":"ES256","crit":[`+value+`],"`+mark()+`":1}`, h.payload()))
-		case "cty":
-			h.bad("marked cty", h.es.Sign(`{"alg":"ES256","cty":{"a":`+value+`}}`, h.payload()))
-		default:
-			head := map[string]string{"alg": `"ES256"`, "kid": strconv.Quote(h.es.ID)}
-			head[member] = value
-			h.bad("marked "+member, h.es.Sign(object(head), h.payload()))
-		}
-	}
-	for _, claim := range []string{"iss", "aud", "exp", "nbf", "iat"} {
-		h.bad("marked "+claim, h.signed(claim, strconv.Quote(mark())))
-	}
-	for _, claim := range []string{"sub", "client_id", "scp", "scope", "cnf"} {
-		h.bad("marked "+claim, h.signed(claim, `{"`+mark()+`":"`+mark()+`"}`))
-	}
-	for _, claim := range []string{"azp", "jti", "acr", "auth_time"} { // these alone refuse nothing
-		h.bad("marked "+claim, h.signed(claim, `{"`+mark()+`":"`+mark()+`"}`, "exp", "1"))
-	}
-	// Refused for another reason, with everything marked.
-	h.bad("marked and expired", h.signed("sub", strconv.Quote(mark()), "client_id", strconv.Quote(mark()), "jti", strconv.Quote(mark()),
-		"org_id", strconv.Quote(mark()), mark(), strconv.Quote(mark()), "exp", "1"))
-}
-
-func (h *hostileTokens) stranger() *verifytest.Key { return verifytest.NewKey("ES256") }
+var marked = regexp.MustCompile(hostile.Mark + `[A-Z2-7]{26}`)
 
 // silent records what a case sent and what came back.
 func (f *fixture) silent(t *testing.T, c testCase, got *response) {
@@ -82,12 +40,14 @@ func (f *fixture) silent(t *testing.T, c testCase, got *response) {
 			continue
 		}
 		if scheme, token, ok := strings.Cut(strings.TrimSpace(value), " "); ok && strings.EqualFold(scheme, "bearer") {
-			f.secrets = append(f.secrets, token)
+			if !strings.Contains(token, "{") { // JSON in the clear has texts that show anyway
+				f.secrets = append(f.secrets, token)
+			}
 			// What stands in it counts as well.
 			for part := range strings.SplitSeq(token, ".") {
 				text, _ := base64.RawURLEncoding.DecodeString(part)
 				marks := marked.FindAllString(string(text), -1)
-				if member, ok := strings.CutPrefix(c.name, "hostile: marked "); ok && slices.Contains(logged, member) {
+				if c.logged {
 					f.logged = append(f.logged, marks...)
 				} else {
 					f.secrets = append(f.secrets, marks...)
@@ -131,7 +91,7 @@ func parts(text string) map[string]bool {
 // caller chose a metric's label.
 func (f *fixture) silence(t *testing.T) {
 	answers, lines := parts(f.answers.String()), parts(f.log.String())
-	if len(answers) < 500 || len(lines) < 500 || len(f.secrets) < 500 || len(f.logged) != len(logged) {
+	if len(answers) < 500 || len(lines) < 500 || len(f.secrets) < 500 || len(f.logged) == 0 {
 		t.Fatalf("%d parts of answers, %d of logs, %d and %d secrets: there is nothing to compare", len(answers), len(lines), len(f.secrets), len(f.logged))
 	}
 	known := f.known()

@@ -22,6 +22,7 @@ type testCase struct {
 	challenge string // the whole WWW-Authenticate field, or, ending in "…", its beginning
 	code      string // "error" in a refusal's body
 	user      string // the user of a served request; "-" for none
+	logged    bool   // the log shows the texts of the caller, for a developer
 	layered   bool   // what a layer between the guards has put into the context is there
 }
 
