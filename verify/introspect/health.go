@@ -145,10 +145,10 @@ func (s *Source) note(from origin, began time.Time, active bool, err error) {
 		r.answered, r.unready = now, nil
 	case from == unknown:
 		// Only a check tells whether the token is the cause.
-		if r.unknownFailures++; r.unknownFailures >= minFailures && before != verify.StateFailing {
+		r.unknownFailures++
+		if before != verify.StateFailing && (r.unknownFailures >= minFailures || before == verify.StateStarting && fault == faultSetup) {
 			s.check()
 		}
-		failing = before == verify.StateStarting && fault == faultSetup
 	case from == known:
 		r.failures++
 		failing = fault == faultTransport || r.failures >= minFailures || before == verify.StateStarting

@@ -433,3 +433,28 @@ func TestLogSaysWhenItIsTheSetup(t *testing.T) {
 		}
 	})
 }
+
+// A stranger's token that a firewall in front of the server refuses, as if this
+// client were not set up, does not make a service unready whose server does not
+// answer about invented tokens either.
+func TestStrangersDoNotDecideAboutSetup(t *testing.T) {
+	refuse := func(issuer *verifytest.Server, _ *introspect.Config) {
+		issuer.Fail(verifytest.Introspection, verifytest.Answer(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.FormValue("token"), "etc/passwd") {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			w.WriteHeader(http.StatusBadRequest)
+		}))
+	}
+	alwaysAsking(t, refuse, func(t *testing.T, _ *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
+		poll(t, v, true)
+		if _, err := v.Verify(t.Context(), "x/../../etc/passwd"); !errors.Is(err, verify.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		stays(t, v, true)
+		if h := s.Health(); h.State == verify.StateFailing {
+			t.Errorf("the state is %s", h.State)
+		}
+	})
+}
