@@ -1,0 +1,166 @@
+//go:build unix
+
+package redistest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Server is a Redis that a test can stop, freeze and start again.
+type Server struct {
+	// Addr is the address that it listens on, host and port.
+	Addr string
+	// Socket is the path of the Unix socket that it listens on.
+	Socket string
+
+	t    testing.TB
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// Start starts a Redis with additional arguments, and ends it with the test.
+// Without a redis-server the test is skipped, or fails if BEARERKIT_REDIS is
+// "required".
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := New(t, args...)
+	s.Start()
+	return s
+}
+
+// New is as Start, but the Redis does not run yet.
+func New(t testing.TB, args ...string) *Server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		const missing = "there is no redis-server: apt-get install redis-server"
+		if os.Getenv("BEARERKIT_REDIS") == "required" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	dir, err := os.MkdirTemp("", "redis") // a short path: sockets have no long ones
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{t: t, dir: dir, args: args, Addr: freeAddr(t), Socket: filepath.Join(dir, "s")}
+	t.Cleanup(func() {
+		s.Kill()
+		os.RemoveAll(dir)
+	})
+	return s
+}
+
+// URL returns the redis:// URL of the server.
+func (s *Server) URL() string { return "redis://" + s.Addr }
+
+// Start starts the server, at the same address as before, and waits until it
+// answers.
+func (s *Server) Start() {
+	s.t.Helper()
+	_, port, _ := net.SplitHostPort(s.Addr)
+	s.cmd = exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--unixsocket", s.Socket,
+		"--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}, s.args...)...)
+	out, err := os.Create(filepath.Join(s.dir, "log"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer out.Close()
+	s.cmd.Stdout, s.cmd.Stderr = out, out
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	cmd, done := s.cmd, make(chan struct{})
+	s.done = done
+	go func() { _ = cmd.Wait(); close(done) }()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp", s.Addr); err == nil {
+			c.Close()
+			return
+		}
+		select {
+		case <-done:
+			end = time.Time{}
+		default:
+		}
+		if time.Now().After(end) {
+			text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			s.t.Fatalf("redis-server does not start: %s", text)
+		}
+	}
+}
+
+// Kill ends the server at once, if it runs.
+func (s *Server) Kill() {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	_ = s.cmd.Process.Kill()
+	<-s.done
+	s.cmd = nil
+}
+
+// Freeze makes the server hang: it keeps its connections and takes new ones, but
+// answers nothing until Thaw.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw ends Freeze.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig os.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Do sends a command and returns the raw reply, less its line end.
+func (s *Server) Do(args ...string) string {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	text := fmt.Sprintf("*%d\r\n", len(args))
+	for _, a := range args {
+		text += "$" + strconv.Itoa(len(a)) + "\r\n" + a + "\r\n"
+	}
+	// QUIT closes the connection, so that the reply ends.
+	if _, err := c.Write([]byte(text + "*1\r\n$4\r\nQUIT\r\n")); err != nil {
+		s.t.Fatal(err)
+	}
+	var reply []byte
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := c.Read(buffer)
+		reply = append(reply, buffer[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	const quit = "+OK\r\n"
+	if len(reply) < len(quit) {
+		s.t.Fatalf("no reply to %s", args[0])
+	}
+	return string(reply[:max(0, len(reply)-len(quit)-2)])
+}
+
+func freeAddr(t testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
