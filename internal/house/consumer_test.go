@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestConsumerDownloadsNoFramework has a module that imports only verify, jwks
-// and middleware load what it needs into an empty module cache, which is filled
-// from this machine's own, and looks at what was downloaded.
+// TestConsumerDownloadsNoFramework has a module that imports only verify, jwks,
+// dpop, mtls and middleware load what it needs into an empty module cache, which
+// is filled from this machine's own, and looks at what was downloaded.
 func TestConsumerDownloadsNoFramework(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -30,10 +30,12 @@ import (
 	"github.com/bearerkit/bearerkit/adapters/httpauth"
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
+	"github.com/bearerkit/bearerkit/verify/dpop"
 	"github.com/bearerkit/bearerkit/verify/jwks"
+	"github.com/bearerkit/bearerkit/verify/mtls"
 )
 
-var _ = []any{httpauth.Require, middleware.New, verify.New, jwks.Discover}
+var _ = []any{httpauth.Require, middleware.New, verify.New, jwks.Discover, dpop.NewOrigins, mtls.TLS}
 
 func main() {}
 `)
@@ -54,7 +56,7 @@ func main() {}
 		t.Fatal("nothing was downloaded: the test looks in the wrong place")
 	}
 	for _, m := range downloaded {
-		for _, f := range append(frameworks, "github.com/bytedance/", "go.uber.org/") {
+		for _, f := range append(frameworks, "github.com/bytedance/", "go.uber.org/", "github.com/redis/") {
 			if strings.HasPrefix(m, f) {
 				t.Errorf("a consumer of verify and middleware downloads %s", m)
 			}

@@ -84,6 +84,10 @@ var bans = []ban{
 		"golang-jwt's leniency is stopped in one place; verifytest and introspect sign with it"},
 	{"", []string{"github.com/go-json-experiment/"}, []string{"internal/claimsjson"}, false,
 		"its API is not stable yet: one package keeps the changes from the others"},
+	{"", []string{"github.com/redis/"}, []string{"verify/redisstore"}, false,
+		"a Redis client is for those who share something through a Redis"},
+	{"", []string{module + "/verify/redisstore"}, []string{"examples/"}, false,
+		"the other packages know interfaces: who has no Redis downloads no client for it"},
 	{"", []string{"encoding/json"}, []string{
 		"middleware", "examples/", "verify/verifytest", "verify/jwks", "adapters/adaptertest", "internal/"}, false,
 		"foreign JSON is read by internal/strictjson; encoding/json writes our own"},

@@ -52,7 +52,7 @@ func New(t testing.TB, args ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, dir: dir, args: args, Addr: freeAddr(t), Socket: filepath.Join(dir, "s")}
+	s := &Server{t: t, dir: dir, args: args, Addr: "127.0.0.1:" + FreePort(t), Socket: filepath.Join(dir, "s")}
 	t.Cleanup(func() {
 		s.Kill()
 		os.RemoveAll(dir)
@@ -156,11 +156,14 @@ func (s *Server) Do(args ...string) string {
 	return string(reply[:max(0, len(reply)-len(quit)-2)])
 }
 
-func freeAddr(t testing.TB) string {
+// FreePort returns a port that nobody listens on.
+func FreePort(t testing.TB) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return l.Addr().String()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
 }

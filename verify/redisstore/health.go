@@ -151,6 +151,9 @@ func (e replyError) Error() string { return "answer of Redis: " + string(e) }
 func explain(err error) error {
 	if reply, ok := rueidis.IsRedisErr(err); ok {
 		word, _, _ := strings.Cut(reply.Error(), " ")
+		if word != strings.ToUpper(word) {
+			word = "ERR" // which the client takes off
+		}
 		return replyError(cut(word))
 	}
 	var network *net.OpError

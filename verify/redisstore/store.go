@@ -181,6 +181,7 @@ func options(s string, config *tls.Config) (rueidis.ClientOption, string) {
 	o.ReadBufferEachConn, o.WriteBufferEachConn = bufferSize, bufferSize
 	o.DisableCache = true // of replies, in the client: some servers do not have it
 	o.DisableRetry = true
+	o.PipelineMultiplex = -1 // one connection: calls at the same time share its round trips
 	return o, ""
 }
 
@@ -275,22 +276,20 @@ func (s *Store) connected(ctx context.Context) (rueidis.Client, error) {
 func (s *Store) dial(d *dialing) {
 	defer close(d.done)
 	c, err := rueidis.NewClient(s.option)
+	if err == nil {
+		s.checkPolicy(c)
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.dialing = nil
 	switch {
 	case err != nil:
 		d.err = explain(err)
 	case s.closed:
 		d.err = errClosed
+		s.background.Go(c.Close)
 	default:
 		s.client, d.client = c, c
-	}
-	s.mu.Unlock()
-	switch {
-	case d.client != nil:
-		s.background.Go(func() { s.checkPolicy(d.client) })
-	case err == nil:
-		c.Close()
 	}
 }
 
@@ -305,7 +304,9 @@ func (s *Store) drop(c rueidis.Client) {
 	s.background.Go(c.Close)
 }
 
-// Close closes the connections. Later calls get an error.
+// Close closes the connections. Later calls get an error. It takes about a second
+// if the Redis hangs, and so long after it a goroutine of a cluster's client may
+// be left.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	c := s.client
