@@ -3,12 +3,15 @@
 package redistest
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +31,8 @@ type Server struct {
 	done chan struct{}
 }
 
-// Start starts a Redis with additional arguments, and ends it with the test.
+// Start starts a Redis with additional arguments, "--sentinel" for one that
+// watches others, and ends it with the test.
 // Without a redis-server the test is skipped, or fails if BEARERKIT_REDIS is
 // "required".
 func Start(t testing.TB, args ...string) *Server {
@@ -68,7 +72,12 @@ func (s *Server) URL() string { return "redis://" + s.Addr }
 func (s *Server) Start() {
 	s.t.Helper()
 	_, port, _ := net.SplitHostPort(s.Addr)
-	s.cmd = exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--unixsocket", s.Socket,
+	// A sentinel wants a file to write into.
+	conf := filepath.Join(s.dir, "conf")
+	if err := os.WriteFile(conf, nil, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.cmd = exec.Command("redis-server", append([]string{conf, "--port", port, "--bind", "127.0.0.1", "--unixsocket", s.Socket,
 		"--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}, s.args...)...)
 	out, err := os.Create(filepath.Join(s.dir, "log"))
 	if err != nil {
@@ -123,7 +132,8 @@ func (s *Server) signal(sig os.Signal) {
 	}
 }
 
-// Do sends a command and returns the raw reply, less its line end.
+// Do sends a command and returns its reply: the text of a bulk string, the line of
+// another reply ("+OK", ":1", "-ERR …"), and those of an array with blanks between.
 func (s *Server) Do(args ...string) string {
 	s.t.Helper()
 	c, err := net.Dial("tcp", s.Addr)
@@ -136,24 +146,40 @@ func (s *Server) Do(args ...string) string {
 	for _, a := range args {
 		text += "$" + strconv.Itoa(len(a)) + "\r\n" + a + "\r\n"
 	}
-	// QUIT closes the connection, so that the reply ends.
-	if _, err := c.Write([]byte(text + "*1\r\n$4\r\nQUIT\r\n")); err != nil {
+	if _, err := io.WriteString(c, text); err != nil {
 		s.t.Fatal(err)
 	}
-	var reply []byte
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(buffer)
-		reply = append(reply, buffer[:n]...)
-		if err != nil {
-			break
+	reply, err := read(bufio.NewReader(c))
+	if err != nil {
+		s.t.Fatalf("no reply to %s: %v", args[0], err)
+	}
+	return reply
+}
+
+func read(r *bufio.Reader) (string, error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	line = strings.TrimRight(line, "\r\n")
+	n, _ := strconv.Atoi(line[min(1, len(line)):])
+	switch {
+	case strings.HasPrefix(line, "$") && n >= 0:
+		text := make([]byte, n+2)
+		_, err := io.ReadFull(r, text)
+		return string(text[:n]), err
+	case strings.HasPrefix(line, "*"):
+		var list []string
+		for range n {
+			one, err := read(r)
+			if err != nil {
+				return "", err
+			}
+			list = append(list, one)
 		}
+		return strings.Join(list, " "), nil
 	}
-	const quit = "+OK\r\n"
-	if len(reply) < len(quit) {
-		s.t.Fatalf("no reply to %s", args[0])
-	}
-	return string(reply[:max(0, len(reply)-len(quit)-2)])
+	return line, nil
 }
 
 // FreePort returns a port that nobody listens on.

@@ -114,14 +114,12 @@ func (o *Origins) Match(htu, host, target string) bool {
 		}
 	}
 	var room, room2 [512]byte
-	request, ok := appendPath(room[:0], path)
-	if !ok || hasDotSegment(string(request)) {
-		// A client removes these before it sends; what a proxy or a router
-		// makes of them cannot be known.
-		return false
-	}
-	claim, ok := appendURL(room2[:0], htu)
-	if !ok {
+	// Dot segments stay in the request and are removed from the claim, so that
+	// such a request matches nothing: a client removes them before it sends, and
+	// what a proxy or a router makes of them cannot be known.
+	request, ok1 := appendPath(room[:0], path)
+	claim, ok2 := appendURL(room2[:0], htu)
+	if !ok1 || !ok2 {
 		return false
 	}
 	for i := range o.list {
@@ -132,9 +130,9 @@ func (o *Origins) Match(htu, host, target string) bool {
 		switch rest := claim[len(one.text):]; {
 		case string(rest) == string(request):
 			return true
-		case len(rest) == 0 && one.prefix != "" && len(request) == 1:
+		case len(rest) == 0 && len(request) == 1:
 			// The proxy has taken the whole path: to the service, "/api" and
-			// "/api/" are one resource.
+			// "/api/" are one resource. Without a prefix rest is "/" at least.
 			return true
 		}
 	}

@@ -210,7 +210,7 @@ func (k *jwk) public() (crypto.PublicKey, error) {
 		p := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(binary.BigEndian.Uint32(append(make([]byte, 4-len(e)), e...)))}
 		// The rules for an issuer's keys hold for the rest: 2048 bits at least,
 		// the exponent, known weak generators.
-		if _, skipped := verify.NewKeySet([]verify.Key{{Public: p}}); len(skipped) > 0 || p.N.BitLen() > maxRSABits {
+		if _, skipped := verify.NewKeySet([]verify.Key{{Public: p}}); len(skipped) > 0 {
 			return nil, errKey
 		}
 		return p, nil

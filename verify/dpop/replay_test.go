@@ -74,6 +74,27 @@ func TestMemoryBoundary(t *testing.T) {
 	}
 }
 
+// A proof that comes again after its end, in a new form, is not forgotten together
+// with the old one.
+func TestMemoryAgainAfterItsEnd(t *testing.T) {
+	c := newClock(time.Unix(1_800_000_000, 0))
+	m := &dpop.Memory{Now: c.now}
+	first(t, m, 1, c.now().Add(time.Second), true)
+	c.add(2 * time.Second)
+	until := c.now().Add(time.Minute)
+	first(t, m, 1, until, true)
+	c.add(30 * time.Second)
+	first(t, m, 1, until, false)
+	if m.Len() != 1 {
+		t.Errorf("%d entries", m.Len())
+	}
+	c.add(time.Hour)
+	first(t, m, 1, c.now().Add(time.Minute), true)
+	if m.Len() != 1 {
+		t.Errorf("%d entries", m.Len())
+	}
+}
+
 // At each moment until its end an entry is known, whatever else comes and ends.
 func TestMemoryForgetsNothingEarly(t *testing.T) {
 	c := newClock(time.Unix(1_800_000_000, 0))
@@ -265,6 +286,8 @@ func TestReplayID(t *testing.T) {
 	}{
 		{"orders", a, "1"}, {"orders", a, "2"}, {"orders", b, "1"}, {"gateway", a, "1"}, {"", a, "1"}, {"orders", a, ""},
 		{"orders" + string(a[:1]), a, "1"}, {"order", a, "s1"},
+		// The same bytes, cut elsewhere.
+		{"orders" + string(a[:2]), [32]byte(append(append([]byte(nil), a[2:]...), "xy"...)), "z"}, {"orders", a, "xyz"},
 		{"orders", a, "é"}, {"orders", a, "e\u0301"}, {"orders", a, "A"}, {"orders", a, "a"}, {"orders", a, "\x00"},
 	} {
 		got := dpop.ReplayID(c.service, c.thumbprint, c.jti)

@@ -186,6 +186,7 @@ func TestFields(t *testing.T) {
 		{"Envoy with an element in a name", envoy, `Hash=` + hash + `;URI=x,Hash=` + otherHash, mtls.ErrElements},
 		{"Envoy with a hash in a name", envoy, `Hash=` + hash + `;URI=x;Hash=` + otherHash, mtls.ErrMalformed},
 		{"Envoy with the same hash twice", envoy, `Hash=` + hash + `;Hash=` + hash, mtls.ErrMalformed},
+		{"Envoy with the same certificate twice", envoy, `Cert="` + escaped + `";Cert="` + escaped + `"`, mtls.ErrMalformed},
 		{"Envoy with a certificate in a name", envoy, `Hash=` + hash + `;URI=x;Cert="` + escape(pemOf([]byte("x"))) + `"`, mtls.ErrMalformed},
 		{"Envoy with a certificate and then a hash that differ", envoy, `Cert="` + escaped + `";Hash=` + otherHash, mtls.ErrMalformed},
 		{"Envoy with a quote that does not end", envoy, `Hash=` + hash + `;Subject="CN=a`, mtls.ErrMalformed},

@@ -86,7 +86,7 @@ func cutPEM(s string) (text, rest string, ok bool) {
 	}
 	text, rest, ok = strings.Cut(s, end)
 	text = strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "").Replace(text)
-	return text, strings.TrimLeft(rest, " \t\r\n"), ok && text != "" && !strings.Contains(text, "-")
+	return text, strings.TrimLeft(rest, " \t\r\n"), ok && text != ""
 }
 
 // parseXFCC reads X-Forwarded-Client-Cert, which must have a number of elements,

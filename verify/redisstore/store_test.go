@@ -8,7 +8,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -178,7 +180,6 @@ func TestWhatIsKept(t *testing.T) {
 	got := server.Do("EVAL", `redis.call("SELECT", 3)
 		local keys = redis.call("KEYS", "*")
 		return keys[1] .. "|" .. redis.call("GET", keys[1]) .. "|" .. redis.call("PTTL", keys[1])`, "0")
-	_, got, _ = strings.Cut(got, "\r\n")
 	key, rest, _ := strings.Cut(got, "|")
 	value, ttl, _ := strings.Cut(rest, "|")
 	ms, err := time.ParseDuration(ttl + "ms")
@@ -319,6 +320,129 @@ func TestHung(t *testing.T) {
 	first(t, fresh, 1, false)
 }
 
+// TestTimeout has a call end at its own time, which is less than that after which
+// a silent connection is given up.
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s := open(t, redisstore.Config{URL: server.URL(), Timeout: 20 * time.Millisecond})
+	recovers(t, s, 1)
+	server.Freeze()
+	began := time.Now()
+	if got, err := s.First(ctx, id(2), inAMinute()); err == nil {
+		t.Errorf("%v from a Redis that hangs", got)
+	}
+	if took := time.Since(began); took > 900*time.Millisecond {
+		t.Errorf("a call took %v", took)
+	}
+	server.Thaw()
+}
+
+// A forwarder is a name that leads to one server, and after a failover to
+// another; connections stay where they are.
+type forwarder struct {
+	net.Listener
+	mu     sync.Mutex
+	target string
+	wg     sync.WaitGroup
+}
+
+func newForwarder(t *testing.T, target string) *forwarder {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &forwarder{Listener: l, target: target}
+	f.wg.Go(func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			f.mu.Lock()
+			target := f.target
+			f.mu.Unlock()
+			to, err := net.Dial("tcp", target)
+			if err != nil {
+				from.Close()
+				continue
+			}
+			for _, pair := range [][2]net.Conn{{from, to}, {to, from}} {
+				f.wg.Go(func() {
+					_, _ = io.Copy(pair[0], pair[1])
+					from.Close()
+					to.Close()
+				})
+			}
+		}
+	})
+	return f
+}
+
+func (f *forwarder) leadTo(target string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.target = target
+}
+
+// TestFailover has a name lead to another server, while the old one lives on as a
+// replica, or hangs. The connection to it must be given up.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(old, next *redistest.Server){
+		"replica": func(old, next *redistest.Server) {
+			host, port, _ := strings.Cut(next.Addr, ":")
+			old.Do("REPLICAOF", host, port)
+		},
+		"hung": func(old, _ *redistest.Server) { old.Freeze() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old, next := redistest.Start(t), redistest.Start(t)
+			f := newForwarder(t, old.Addr)
+			s := open(t, redisstore.Config{URL: "redis://" + f.Addr().String()})
+			first(t, s, 1, true)
+			f.leadTo(next.Addr)
+			first(t, s, 2, true) // by the old connection
+			fail(old, next)
+			fails(t, s, 3, "")
+			recovers(t, s, 4)
+			first(t, s, 5, true)
+			if got := next.Do("DBSIZE"); got == ":0" {
+				t.Errorf("the other server has nothing: %s", got)
+			}
+			s.Close()
+			f.Close()
+			old.Kill()
+			next.Kill()
+			f.wg.Wait()
+		})
+	}
+}
+
+func TestCloseWhileDialing(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	server.Freeze()
+	s := open(t, redisstore.Config{URL: server.URL(), Timeout: 10 * time.Millisecond})
+	if _, err := s.First(ctx, id(1), inAMinute()); err == nil {
+		t.Error("an answer from a Redis that hangs")
+	}
+	closed := make(chan struct{})
+	go func() { s.Close(); close(closed) }()
+	for s.Health().State != redisstore.StateClosed {
+		time.Sleep(time.Millisecond)
+	}
+	server.Thaw() // and now the connection comes
+	<-closed
+	for end := time.Now().Add(5 * time.Second); strings.Count(server.Do("CLIENT", "LIST"), " addr=127") != 1; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("a connection is left: %s", server.Do("CLIENT", "LIST"))
+		}
+	}
+}
+
 func TestCloseWhileHung(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -326,8 +450,17 @@ func TestCloseWhileHung(t *testing.T) {
 	first(t, used, 1, true)
 	server.Freeze()
 	_, _ = dialing.First(ctx, id(2), inAMinute())
+	failed, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		_, _ = used.First(ctx, id(3), inAMinute())
+		close(failed)
+		_, _ = used.First(ctx, id(3), inAMinute())
+		close(ended)
+	}()
+	<-failed // so that the second is under way
 	began := time.Now()
 	used.Close()
+	<-ended // and does not change that it is closed
 	dialing.Close()
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("closing took %v", took)
@@ -432,6 +565,42 @@ func TestCluster(t *testing.T) {
 	}
 	server.Kill()
 	fails(t, s, 100, "")
+}
+
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	primary := redistest.Start(t, "--repl-diskless-sync-delay", "0")
+	host, port, _ := strings.Cut(primary.Addr, ":")
+	replica := redistest.Start(t, "--replicaof", host+" "+port)
+	sentinel := redistest.Start(t, "--sentinel")
+	if got := sentinel.Do("SENTINEL", "MONITOR", "main", host, port, "1"); got != "+OK" {
+		t.Fatal(got)
+	}
+	s := open(t, redisstore.Config{URL: sentinel.URL() + "?master_set=main"})
+	first(t, s, 1, true)
+	first(t, s, 1, false)
+	_, replicaPort, _ := strings.Cut(replica.Addr, ":")
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	until("the replica is not in step", func() bool {
+		return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up") && replica.Do("DBSIZE") == ":1"
+	})
+	until("no failover", func() bool { return sentinel.Do("SENTINEL", "FAILOVER", "main") == "+OK" })
+	n := 100
+	until("the store does not follow", func() bool {
+		n++
+		_, _ = s.First(ctx, id(n), inAMinute())
+		return strings.Contains(replica.Do("INFO", "replication"), "role:master") && replica.Do("DBSIZE") != ":1" &&
+			strings.Contains(sentinel.Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"), replicaPort)
+	})
+	recovers(t, s, 2)
+	first(t, s, 1, false) // the replica had it
 }
 
 func TestFaults(t *testing.T) {
