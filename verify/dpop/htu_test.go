@@ -40,7 +40,7 @@ func TestMatch(t *testing.T) {
 		{"query and fragment of the claim", one, "https://api.example.com/orders?a=b#c?d", host, "/orders", true},
 		{"question mark in the fragment", one, "https://api.example.com/orders#c?d", host, "/orders", true},
 		{"query with a slash on root", one, "https://api.example.com?/orders", host, "/", true},
-		{"query with a slash is no path", one, "https://api.example.com?/orders", host, "/orders", false},
+		{"a slash in the query is not part of the path", one, "https://api.example.com?/orders", host, "/orders", false},
 
 		{"scheme and host in upper case", one, "HTTPS://API.Example.COM/orders", host, "/orders", true},
 		{"default port", one, "https://api.example.com:443/orders", host, "/orders", true},
@@ -81,7 +81,7 @@ func TestMatch(t *testing.T) {
 		{"port of the other scheme", one, "https://api.example.com:80/orders", host, "/orders", false},
 		{"port with a leading zero", one, "https://api.example.com:0443/orders", host, "/orders", false},
 		{"port out of range", one, "https://api.example.com:65979/orders", host, "/orders", false},
-		{"port that is no number", one, "https://api.example.com:https/orders", host, "/orders", false},
+		{"port that is not a number", one, "https://api.example.com:https/orders", host, "/orders", false},
 		{"http", one, "http://api.example.com/orders", host, "/orders", false},
 		{"wss", one, "wss://api.example.com/orders", host, "/orders", false},
 		{"no scheme", one, "//api.example.com/orders", host, "/orders", false},
@@ -105,7 +105,7 @@ func TestMatch(t *testing.T) {
 		{"host that is not ASCII", one, "https://äpi.example.com/orders", host, "/orders", false},
 		{"Kelvin sign in the scheme", one, "http\u017f://api.example.com/orders", host, "/orders", false},
 		{"half a percent-encoding", one, "https://api.example.com/a%2", host, "/a%2", false},
-		{"percent-encoding that is no hex", one, "https://api.example.com/a%zz", host, "/a%zz", false},
+		{"percent-encoding that is not hex", one, "https://api.example.com/a%zz", host, "/a%zz", false},
 
 		{"dot segments of the request", one, "https://api.example.com/a/../b", host, "/a/../b", false},
 		{"dot segments of the request, removed in the claim", one, "https://api.example.com/b", host, "/a/../b", false},

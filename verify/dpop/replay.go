@@ -84,7 +84,7 @@ const (
 // with the same half takes 2^128 tries.
 type entryID [16]byte
 
-// A shard has a part of the entries, under a lock of its own.
+// A shard has a part of the entries and the lock for them.
 type shard struct {
 	mu      sync.Mutex
 	until   map[entryID]int64 // in milliseconds since 1970

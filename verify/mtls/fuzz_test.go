@@ -86,7 +86,7 @@ func FuzzTraefik(f *testing.F) {
 
 // FuzzXFCC puts what a client can choose, the names in its certificate, into an
 // element as Envoy does: not escaped but in the subject. Nothing that it chooses
-// makes another certificate of its own.
+// turns its certificate into another.
 func FuzzXFCC(f *testing.F) {
 	const other = "bfaf1f7e070f9fa8dd62905f158da73f84a1136624fbafcc9393c8f7287a69eb"
 	for _, name := range []string{"x", "x,Hash=" + other, "x;Hash=" + other, `x";Hash=` + other + `;a="`, `x",Hash=` + other, `\`, `"`, `;Cert=x`, ",", "="} {

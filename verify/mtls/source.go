@@ -141,8 +141,7 @@ func (s Source) Validate() error {
 func (s Source) Field() string { return s.field }
 
 // Thumbprint returns the thumbprint of the request's client certificate. The error
-// is an [Absence]. It is no reason to refuse a request whose token is not bound to
-// a certificate.
+// is an [Absence]; it matters only if the token is bound to a certificate.
 func (s Source) Thumbprint(r *http.Request) (Thumbprint, error) {
 	switch {
 	case s.isTLS:

@@ -68,8 +68,8 @@ type Pin [sha256.Size]byte
 func PinOf(c *x509.Certificate) Pin { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
 // FromProxyCertificate believes connections on which the proxy has authenticated
-// itself with a certificate of its own: the pins are those of the proxy's
-// certificates, or of an authority that signs for proxies alone. The server must
+// itself with a client certificate. The pins are those of the proxy's certificates,
+// or of an authority that signs for proxies alone. The server must
 // verify certificates (tls.VerifyClientCertIfGiven or
 // tls.RequireAndVerifyClientCert); one that it has not verified does not count.
 func FromProxyCertificate(pins ...Pin) Trust {
@@ -81,7 +81,7 @@ func FromProxyCertificate(pins ...Pin) Trust {
 }
 
 // InsecureAnyPeer believes everybody who can connect. It is for services that
-// nothing but the proxy can reach, which is for others to see to: whoever else
+// only the proxy can reach, which the network has to ensure: anyone else who
 // connects can use tokens that are bound to the certificates of others.
 func InsecureAnyPeer() Trust { return Trust{how: anyPeer} }
 

@@ -58,7 +58,7 @@ func TestFromPeers(t *testing.T) {
 		{"IPv6", mtls.FromPeers(prefixes("fd00::/8")...), tcp("[fd00::1]:4"), ""},
 		{"IPv6, outside", mtls.FromPeers(prefixes("fd00::/8")...), tcp("[2001:db8::1]:4"), mtls.ErrUntrusted},
 		{"IPv6 with a zone", mtls.FromPeers(prefixes("fe80::/10")...), &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 4, Zone: "eth0"}, ""},
-		{"IPv4 is no IPv6", mtls.FromPeers(prefixes("::/1")...), tcp("10.1.2.3:4"), mtls.ErrUntrusted},
+		{"IPv4 is not IPv6", mtls.FromPeers(prefixes("::/1")...), tcp("10.1.2.3:4"), mtls.ErrUntrusted},
 		{"an address as text", mtls.FromPeers(prefixes("10.0.0.0/8")...), textAddr("10.1.2.3:4"), ""},
 		{"an address that is none", mtls.FromPeers(prefixes("10.0.0.0/8")...), textAddr("10.1.2.3"), mtls.ErrUntrusted},
 		{"no address", mtls.FromPeers(prefixes("0.0.0.0/1")...), nil, mtls.ErrUntrusted},

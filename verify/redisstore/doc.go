@@ -14,7 +14,8 @@
 // or a client can be read from it. A service needs the commands HELLO, SELECT,
 // CLIENT and SET, CLUSTER SLOTS for a cluster, and CONFIG GET if it is to warn of
 // a maxmemory-policy that evicts keys: an evicted key is a proof that can be used
-// again. "noeviction" on an instance of its own is right.
+// again. Set it to "noeviction", and use a Redis that is not a cache for something
+// else.
 //
 // # When the Redis is away
 //

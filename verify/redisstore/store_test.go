@@ -552,7 +552,7 @@ func TestEviction(t *testing.T) {
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", redistest.FreePort(t)) // of its own: the usual one is out of range for most free ports
+	server := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", redistest.FreePort(t)) // the default, 10000 more than the port, may be out of range
 	if got := server.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383"); got != "+OK" {
 		t.Fatal(got)
 	}
