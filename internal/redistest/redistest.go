@@ -91,7 +91,7 @@ func (s *Server) Start() {
 	cmd, done := s.cmd, make(chan struct{})
 	s.done = done
 	go func() { _ = cmd.Wait(); close(done) }()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if c, err := net.Dial("tcp", s.Addr); err == nil {
 			c.Close()
 			return
@@ -141,7 +141,7 @@ func (s *Server) Do(args ...string) string {
 		s.t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	text := fmt.Sprintf("*%d\r\n", len(args))
 	for _, a := range args {
 		text += "$" + strconv.Itoa(len(a)) + "\r\n" + a + "\r\n"

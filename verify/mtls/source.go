@@ -142,7 +142,7 @@ func (s Source) Field() string { return s.field }
 
 // Thumbprint returns the thumbprint of the request's client certificate. The error
 // is an [Absence]; it matters only if the token is bound to a certificate.
-func (s Source) Thumbprint(r *http.Request) (Thumbprint, error) {
+func (s Source) Thumbprint(r *http.Request) ([sha256.Size]byte, error) {
 	switch {
 	case s.isTLS:
 		// Not VerifiedChains, which is empty unless the server has authorities
@@ -167,7 +167,8 @@ func (s Source) Thumbprint(r *http.Request) (Thumbprint, error) {
 	case len(values[0]) > maxField:
 		return Thumbprint{}, ErrTooLarge
 	}
-	return s.parse(values[0])
+	thumbprint, err := s.parse(values[0])
+	return thumbprint, err
 }
 
 // isToken reports whether s can be a field's name (RFC 9110 section 5.6.2).

@@ -91,11 +91,15 @@ func TestTimeout(t *testing.T) {
 	s := open(t, redisstore.Config{URL: server.URL(), Timeout: 20 * time.Millisecond})
 	recovers(t, s, 1)
 	server.Freeze()
-	began := time.Now()
-	if got, err := s.First(ctx, id(2), inAMinute()); err == nil {
-		t.Errorf("%v from a Redis that hangs", got)
+	took := time.Hour
+	for range 3 { // a machine with other work may be slow once
+		began := time.Now()
+		if got, err := s.First(ctx, id(2), inAMinute()); err == nil {
+			t.Errorf("%v from a Redis that hangs", got)
+		}
+		took = min(took, time.Since(began))
 	}
-	if took := time.Since(began); took > 900*time.Millisecond {
+	if took > 900*time.Millisecond {
 		t.Errorf("a call took %v", took)
 	}
 	server.Thaw()
@@ -199,7 +203,7 @@ func TestCloseWhileDialing(t *testing.T) {
 	}
 	server.Thaw() // and now the connection comes
 	<-closed
-	for end := time.Now().Add(5 * time.Second); strings.Count(server.Do("CLIENT", "LIST"), " addr=127") != 1; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); strings.Count(server.Do("CLIENT", "LIST"), " addr=127") != 1; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("a connection is left: %s", server.Do("CLIENT", "LIST"))
 		}
@@ -345,7 +349,7 @@ func TestSentinel(t *testing.T) {
 	_, replicaPort, _ := strings.Cut(replica.Addr, ":")
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal(what)
 			}
