@@ -15,7 +15,8 @@ func ExampleClientCert() {
 		panic(err)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Println(source.Thumbprint(r))
+		sum, err := source.Thumbprint(r)
+		fmt.Println(mtls.Thumbprint(sum), err)
 	}))
 	server.Config.ConnContext = mtls.ConnContext // else nobody is trusted
 	server.Start()
