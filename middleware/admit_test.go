@@ -157,7 +157,7 @@ func TestObserverBeginsAndEnds(t *testing.T) {
 			return user{t.Subject}, within(ctx)
 		}),
 	}, func(c *verify.Config) {
-		c.Checks = append(c.Checks, func(ctx context.Context, _ *verify.Token) error { return within(ctx) })
+		c.Conditions = append(c.Conditions, verify.Check(func(ctx context.Context, _ *verify.Token) error { return within(ctx) }))
 	})
 	asked := middleware.Func("no", func(ctx context.Context, _ *verify.Token) error { return within(ctx) })
 	parsed := middleware.RequestFunc("no", func(r *http.Request, _ *verify.Token) error {

@@ -85,7 +85,7 @@ func TestErrorsOfTheApplication(t *testing.T) {
 		},
 		"Checks": {
 			func(err error, v *verify.Config, _ *middleware.Config) []middleware.Requirement {
-				v.Checks = []func(context.Context, *verify.Token) error{func(context.Context, *verify.Token) error { return err }}
+				v.Conditions = []verify.Condition{verify.Check(func(context.Context, *verify.Token) error { return err })}
 				return nil
 			},
 			map[string]answer{

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
+
+	"github.com/bearerkit/bearerkit/internal/strictjson"
 )
 
 // A digest stands for a token in caches, which never hold the token itself.
@@ -29,23 +31,21 @@ func (v *Verifier) digest(token string) (d digest) {
 	return d
 }
 
-// An entry is a token that has verified, with what decides whether it still
-// does.
+// An entry is a token that was read: what it says itself, as a grant, and what
+// decides whether that still counts. Those of signed tokens are remembered.
 type entry struct {
-	token  Token // its copies go to callers
-	issuer *issuer
-	key    *key    // that has signed it
-	set    *KeySet // that had the key
+	grant
+	evidence evidence
+	cnf      strictjson.Value // of its claims
+
+	key *key    // that has signed it
+	set *KeySet // that had the key
 	// noKid says that no kid names this key.
-	noKid bool
-	times times
-	asked atomic.Pointer[judgement] // what introspection made of it last
-	memo  memo                      // of token
+	noKid    bool
+	answered atomic.Pointer[grant] // what introspection made of it last
 
 	cache  *cache // that has it, if any
 	digest digest
-
-	cleared atomic.Uint64 // at which value of denials.added it was found not to be denied
 }
 
 // A cache holds tokens that have verified. The library's admission policy keeps
@@ -62,8 +62,10 @@ const (
 	// entryOverhead is what an entry takes beside its claims and its lists,
 	// with its place in the table and the policy's queues, about.
 	entryOverhead = 800
-	// judgementOverhead is the same for what introspection made of it.
-	judgementOverhead = 1000
+	// grantOverhead is the same for what introspection made of it.
+	grantOverhead = 1000
+	// watchedOverhead is the same for the copy that conditions watch.
+	watchedOverhead = 500
 )
 
 func newCache(size int) *cache {
@@ -79,10 +81,18 @@ func newCache(size int) *cache {
 // size returns how many bytes an entry takes, about.
 func (e *entry) size() int {
 	n := entryOverhead + e.token.size() + e.memo.size()
-	if j := e.asked.Load(); j != nil {
-		n += judgementOverhead + len(j.answer.Claims) + j.token.size() + j.memo.size()
+	if g := e.answered.Load(); g != nil {
+		n += grantOverhead + len(g.answer.Claims) + g.token.size() + g.memo.size() + g.watchedSize()
 	}
-	return n
+	return n + e.watchedSize()
+}
+
+// watchedSize returns how many bytes conditions take, about.
+func (g *grant) watchedSize() int {
+	if len(g.still) == 0 {
+		return 0
+	}
+	return watchedOverhead
 }
 
 // size returns how many bytes a token takes beside its fields, about.
@@ -157,14 +167,6 @@ func (v *Verifier) remember(d digest, e *entry) {
 		e.cache, e.digest = v.cache, d
 		v.cache.entries.Set(d, e)
 	}
-}
-
-// own returns the entry's token for a caller to have and to change.
-func (v *Verifier) own(e *entry) *Token {
-	if v.cache == nil {
-		return &e.token // nobody else has it
-	}
-	return e.token.clone()
 }
 
 func newSecret() (s [sha256.Size]byte) {

@@ -281,13 +281,13 @@ func TestChecksOfHits(t *testing.T) {
 	calls := 0
 	var answer error
 	v, _, clock := watched(t, func(c *verify.Config) {
-		c.Checks = []func(context.Context, *verify.Token) error{func(_ context.Context, k *verify.Token) error {
+		c.Conditions = []verify.Condition{verify.Check(func(_ context.Context, k *verify.Token) error {
 			if calls++; k.Subject != "user-1" {
 				return fmt.Errorf("%w: subject %q", verify.ErrRejected, k.Subject)
 			}
 			k.Subject = "changed"
 			return answer
-		}}
+		})}
 	})
 	hit := hits(t, v, clock)
 	token := eddsa.good()

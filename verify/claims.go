@@ -271,18 +271,18 @@ func isScopeChar(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '
 // for decades; a number that says so is a mistake (milliseconds) or an attempt.
 const maxLifetime = 20 * 365 * 24 * 3600 // seconds
 
-// times are the dates that decide whether a token is good now, in seconds as
+// validity has the dates that decide whether a token is good now, in seconds as
 // float64: exact to a microsecond in this century, and free of overflow.
-type times struct {
+type validity struct {
 	exp, nbf, iat float64
 }
 
-// always are the times of what is silent about time.
-var always = times{math.Inf(1), math.Inf(-1), math.Inf(-1)}
+// unbounded is the validity of a token without exp, nbf and iat.
+var unbounded = validity{math.Inf(1), math.Inf(-1), math.Inf(-1)}
 
 // readTimes reads exp, nbf and iat, and sees to it that they are dates.
-func (c *claims) readTimes(profile bool) (times, error) {
-	t := always
+func (c *claims) readTimes(profile bool) (validity, error) {
+	t := unbounded
 	var ok bool
 	if t.exp, ok = numericDate(c.exp); !ok {
 		return t, refuseClaim("exp", c.exp)
@@ -301,7 +301,7 @@ func (c *claims) readTimes(profile bool) (times, error) {
 }
 
 // check compares the times with the clock.
-func (t *times) check(now time.Time, leeway time.Duration) error {
+func (t *validity) check(now time.Time, leeway time.Duration) error {
 	n, slack := float64(now.UnixNano())/1e9, leeway.Seconds()
 	switch {
 	case n >= t.exp+slack:
@@ -345,7 +345,7 @@ func instant(f float64) time.Time {
 // checkAudience finds out whether the token is meant for this service.
 func (c *claims) checkAudience(is *issuer, payload string) error {
 	if c.aud != "" {
-		accepted, ok := is.accepts(c.aud)
+		accepted, ok := accepts(is.audience, c.aud)
 		switch {
 		case !ok:
 			return refuseClaim("aud", c.aud)
@@ -358,7 +358,7 @@ func (c *claims) checkAudience(is *issuer, payload string) error {
 		return nil
 	case is.audienceClaim != "":
 		stand := member(payload, is.audienceClaim)
-		if accepted, _ := is.accepts(stand); !accepted && (stand != "" || !is.lateAudience) {
+		if accepted, _ := accepts(is.audience, stand); !accepted && (stand != "" || !is.lateAudience) {
 			return refuseAudience(is, is.audienceClaim, stand)
 		}
 	case c.aud == "" && !is.lateAudience:
@@ -367,18 +367,18 @@ func (c *claims) checkAudience(is *issuer, payload string) error {
 	return nil
 }
 
-// accepts reports whether a string or an array of strings holds one of the
+// accepts reports whether a claim, a string or an array of strings, has one of the
 // audiences, and whether it is one of the two at all.
-func (is *issuer) accepts(v strictjson.Value) (accepted, ok bool) {
+func accepts(audience []string, v strictjson.Value) (accepted, ok bool) {
 	switch v.Kind() {
 	case strictjson.String:
-		return slices.ContainsFunc(is.audience, v.Is), true
+		return slices.ContainsFunc(audience, v.Is), true
 	case strictjson.Array:
 		for e := range v.Elements() {
 			if e.Kind() != strictjson.String {
 				return false, false
 			}
-			accepted = accepted || slices.ContainsFunc(is.audience, e.Is)
+			accepted = accepted || slices.ContainsFunc(audience, e.Is)
 		}
 		return accepted, true
 	}

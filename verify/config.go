@@ -67,12 +67,13 @@ type Config struct {
 	// the cache's own.
 	// Default: 16384; [NoCache] for none.
 	CacheSize int
-	// Checks are additional conditions, called in order with every token that
-	// has passed all others. A check returns nil to accept the token and
-	// ErrRejected, wrapped or not, to refuse it. Any other error, such as that of
-	// a database, means that the check could not be made: the result is
-	// ErrUnavailable. Checks must be safe for concurrent use.
-	Checks []func(ctx context.Context, t *Token) error
+	// Bindings prove the keys that tokens are bound to; of all issuers, beside
+	// Issuer.Bindings. Default: none; tokens that are bound to a key are refused.
+	Bindings []Binding
+	// Conditions must hold each time a token is used; for all issuers, before those
+	// of Issuer.Conditions. They are asked in order, once nothing else is wrong with
+	// the token. [Check] makes one of a function. Default: none.
+	Conditions []Condition
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
@@ -93,7 +94,7 @@ const (
 // (see [Faults]), and then binds and starts nothing. Otherwise it starts the
 // key sources, but does not wait for them: see [Verifier.Ready].
 //
-// The verifier owns its key sources and introspectors: [Verifier.Close] closes
+// The verifier owns its key sources and other parts: [Verifier.Close] closes
 // them. Verifiers of the same issuer may share a key source, and the first one
 // that is closed closes it for all of them. An introspector serves one verifier.
 func New(c Config) (*Verifier, error) {
@@ -128,11 +129,12 @@ func (c Config) prepare() (*Verifier, error) {
 		leeway:  c.Leeway,
 		maxSize: c.MaxTokenSize,
 		profile: c.RFC9068,
-		checks:  slices.Clone(c.Checks),
 		now:     c.Now,
 		secret:  newSecret(),
 		denials: denials{bySigned: map[digest]denial{}, limit: maxDenials},
 	}
+	v.bindings = newBindings(nil, c.Bindings, "Bindings", &bad)
+	v.conditions = newConditions(nil, c.Conditions, "Conditions", &bad)
 	if len(c.Issuers) == 0 && c.FindIssuer == nil {
 		bad.Add("Issuers", "is required")
 	}
@@ -141,7 +143,7 @@ func (c Config) prepare() (*Verifier, error) {
 	}
 	v.issuersText = listed(slices.Collect(func(yield func(string) bool) {
 		for _, is := range v.list {
-			for _, name := range is.allNames {
+			for _, name := range is.names {
 				if !yield(name) {
 					return
 				}
@@ -202,9 +204,6 @@ func (c Config) prepare() (*Verifier, error) {
 	case c.CacheSize != NoCache:
 		bad.Add("CacheSize", "%d is negative", c.CacheSize)
 	}
-	if slices.ContainsFunc(c.Checks, func(f func(context.Context, *Token) error) bool { return f == nil }) {
-		bad.Add("Checks", "has a nil function")
-	}
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -214,7 +213,7 @@ func (c Config) prepare() (*Verifier, error) {
 	return v, nil
 }
 
-// chooseOpaque finds the one issuer that is asked about tokens that are no JWTs.
+// chooseOpaque finds the one issuer that is asked about tokens that are not JWTs.
 // Where there is only a single issuer, it goes without saying.
 func (v *Verifier) chooseOpaque(alone bool, bad *faultList) {
 	for i, is := range v.list {
@@ -223,7 +222,7 @@ func (v *Verifier) chooseOpaque(alone bool, bad *faultList) {
 		case v.opaque != nil:
 			bad.Add(fmt.Sprintf("Issuers[%d].Introspection.TakesOpaque", i), "is said of another issuer too: such tokens go to one place")
 		default:
-			v.opaque = is
+			v.opaque = &entry{grant: grant{issuer: is}, evidence: opaque}
 		}
 	}
 }
@@ -249,29 +248,6 @@ func (v *Verifier) Leeway() time.Duration { return v.leeway }
 // Now returns the time by the verifier's clock.
 func (v *Verifier) Now() time.Time { return v.now() }
 
-// Ready reports whether tokens of at least one issuer can be verified now: its
-// keys can be had and, with [Introspection.Always], its introspector can ask.
-// With Config.FindIssuer it is true until Close: issuers are found when they are
-// needed, and a single one without keys must not keep requests of all others away.
-func (v *Verifier) Ready() bool { return v.NotReady() == nil }
-
-// NotReady says why [Verifier.Ready] is false: for each issuer, what is missing.
-// It returns nil if the verifier is ready.
-func (v *Verifier) NotReady() error {
-	if v.finder != nil {
-		return v.finder.notReady()
-	}
-	var errs []error
-	for _, is := range v.list {
-		err := is.notReady()
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, fmt.Errorf("verify: tokens of the issuer %q cannot be verified: %w", is.name, err))
-	}
-	return errors.Join(errs...)
-}
-
 // Introspects reports whether every configured issuer can be asked about its
 // tokens, so that a [Request] with Fresh has an answer for each. It cannot know
 // whether all issuers of Config.FindIssuer can.
@@ -279,7 +255,7 @@ func (v *Verifier) Introspects() bool {
 	return !slices.ContainsFunc(v.list, func(is *issuer) bool { return is.introspection == nil })
 }
 
-// Close closes the key sources and introspectors that can be closed, also for
+// Close closes the key sources and all other parts that can be closed, also for
 // other verifiers that share them. Tokens that come later get ErrUnavailable,
 // unless their issuer is configured with static keys.
 func (v *Verifier) Close() error {
@@ -290,5 +266,6 @@ func (v *Verifier) Close() error {
 	if v.finder != nil {
 		errs = append(errs, v.finder.close())
 	}
+	errs = append(errs, closeAll(v.shared()))
 	return errors.Join(errs...)
 }

@@ -53,8 +53,8 @@ func TestConfigFaults(t *testing.T) {
 		{"too much leeway", func(c *verify.Config) { c.Leeway = time.Hour + 1 }, []string{"Leeway"}},
 		{"negative size", func(c *verify.Config) { c.MaxTokenSize = -1 }, []string{"MaxTokenSize"}},
 		{"nil check", func(c *verify.Config) {
-			c.Checks = []func(context.Context, *verify.Token) error{nil}
-		}, []string{"Checks"}},
+			c.Conditions = []verify.Condition{verify.Check(nil)}
+		}, []string{"Conditions[0]"}},
 		{"an issuer twice", several(other, other), []string{"Issuers[1].Issuer"}},
 		{"an alternate twice", one(func(is *verify.Issuer) { is.Alternates = []string{"https://x.example", testIssuer} }), []string{"Issuers[0].Alternates[1]"}},
 		{"an alternate of another", several(other, verify.Issuer{
@@ -83,11 +83,11 @@ func TestConfigFaults(t *testing.T) {
 			*c = verify.Config{
 				Issuers:    []verify.Issuer{{Issuer: " ", Keys: &source{checkErr: &verify.Fault{Field: "URL", Problem: "bad"}}}, {AudienceClaim: "aud"}},
 				Algorithms: []string{"none", "HS256", "x"}, Leeway: -5, MaxTokenSize: -5,
-				Checks: []func(context.Context, *verify.Token) error{nil},
+				Conditions: []verify.Condition{nil},
 			}
 		}, []string{
 			"Issuers[0].Issuer", "Issuers[0].Audience", "Issuers[0].Keys.URL", "Issuers[1].Issuer", "Issuers[1].Audience",
-			"Issuers[1].AudienceClaim", "Issuers[1].Keys", "Algorithms", "Algorithms", "Algorithms", "Leeway", "MaxTokenSize", "Checks",
+			"Issuers[1].AudienceClaim", "Issuers[1].Keys", "Algorithms", "Algorithms", "Algorithms", "Leeway", "MaxTokenSize", "Conditions[0]",
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -147,17 +147,16 @@ func TestFaultsOfOtherErrors(t *testing.T) {
 // What the caller does to a Config afterwards is of no consequence.
 func TestConfigIsCopied(t *testing.T) {
 	audience, algorithms := []string{testAudience}, []string{"EdDSA"}
-	pass := func(context.Context, *verify.Token) error { return nil }
-	checks := []func(context.Context, *verify.Token) error{pass}
+	conditions := []verify.Condition{verify.Check(func(context.Context, *verify.Token) error { return nil })}
 	issuers := []verify.Issuer{{Issuer: testIssuer, Audience: audience, Keys: &source{set: published(signers...)}, Alternates: []string{"https://alt.example"}}}
-	v, err := verify.New(verify.Config{Issuers: issuers, Algorithms: algorithms, Checks: checks, Now: func() time.Time { return testNow }})
+	v, err := verify.New(verify.Config{Issuers: issuers, Algorithms: algorithms, Conditions: conditions, Now: func() time.Time { return testNow }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	issuers[0].Alternates[0] = "https://evil.example"
 	issuers[0] = verify.Issuer{}
 	audience[0], algorithms[0] = "evil", "RS256"
-	checks[0] = func(context.Context, *verify.Token) error { return errors.New("no") }
+	conditions[0] = verify.Check(func(context.Context, *verify.Token) error { return errors.New("no") })
 	v.Issuers()[0] = "evil"
 	run(t, v, []row{
 		{"ours", eddsa.good(), accepted, ""},
@@ -285,17 +284,17 @@ func TestAudienceClaim(t *testing.T) {
 func TestChecks(t *testing.T) {
 	var calls []string
 	var answer error
-	check := func(name string) func(context.Context, *verify.Token) error {
-		return func(_ context.Context, tok *verify.Token) error {
+	check := func(name string) verify.Condition {
+		return verify.Check(func(_ context.Context, tok *verify.Token) error {
 			calls = append(calls, name+" "+tok.Subject)
 			if name == "second" {
 				return answer
 			}
 			return nil
-		}
+		})
 	}
 	v, _ := build(t, func(c *verify.Config) {
-		c.Checks = []func(context.Context, *verify.Token) error{check("first"), check("second"), check("third")}
+		c.Conditions = []verify.Condition{check("first"), check("second"), check("third")}
 	})
 	accept(t, v, eddsa.good())
 	if !slices.Equal(calls, []string{"first user-1", "second user-1", "third user-1"}) {
@@ -349,12 +348,12 @@ func TestChecks(t *testing.T) {
 	// A check gets the context of the call.
 	type key struct{}
 	v, _ = build(t, func(c *verify.Config) {
-		c.Checks = []func(context.Context, *verify.Token) error{func(ctx context.Context, _ *verify.Token) error {
+		c.Conditions = []verify.Condition{verify.Check(func(ctx context.Context, _ *verify.Token) error {
 			if ctx.Value(key{}) != "x" {
 				return no
 			}
 			return nil
-		}}
+		})}
 	})
 	if _, err := v.Verify(context.WithValue(t.Context(), key{}, "x"), eddsa.good()); err != nil {
 		t.Error(err)

@@ -138,10 +138,10 @@ func (d *denials) makeRoom(now time.Time) {
 // is active, or later, so that the answer does not count. An answer that was
 // asked for after that lifts the denial of the token that it is about. began is
 // the number of denials when the call for the answer began.
-func (v *Verifier) overrules(j *judgement, q *Query, began uint64) bool {
+func (v *Verifier) overrules(g *grant, q *Query, began uint64) bool {
 	d := &v.denials
 	number := d.number.Load()
-	if j.cleared.Load() == number {
+	if g.cleared.Load() == number {
 		return false
 	}
 	signed := v.signedDigest(q.Token)
@@ -149,14 +149,14 @@ func (v *Verifier) overrules(j *judgement, q *Query, began uint64) bool {
 	defer d.mu.Unlock()
 	if found, ok := d.bySigned[signed]; ok {
 		// The clock may stand still between two questions.
-		same := began >= found.number && (q.Fresh || j.answer.At.Equal(found.asked))
-		if !same && !j.answer.At.After(found.known) {
+		same := began >= found.number && (q.Fresh || g.answer.At.Equal(found.asked))
+		if !same && !g.answer.At.After(found.known) {
 			return true
 		}
 		if !found.others && found.token == q.Digest {
 			delete(d.bySigned, signed)
 		}
 	}
-	j.cleared.Store(number)
+	g.cleared.Store(number)
 	return false
 }

@@ -25,7 +25,7 @@ const (
 	ErrUnknownKey  Reason = "unknown_key"   // the issuer has no such key for this algorithm
 	ErrSignature   Reason = "signature"     // the signature does not verify
 	ErrInactive    Reason = "inactive"      // the authorization server says that it is not active: revoked, or never issued
-	ErrRejected    Reason = "rejected"      // a function of Config.Checks refused the token
+	ErrRejected    Reason = "rejected"      // a function of Check refused the token
 	ErrUnavailable Reason = "unavailable"   // could not be judged: keys, or something else needed, cannot be had
 )
 
@@ -74,8 +74,8 @@ func (r Reason) Description() string {
 type Error struct {
 	Reason Reason
 	// Part names the claim or the part of the token that was at fault, where
-	// that says more than the reason: "exp", "header"; or it is "check", if a
-	// function of Config.Checks could not decide. It is one of a fixed list or a
+	// that says more than the reason: "exp", "header"; or it is "check", "condition" or
+	// "binding", if one of these could not tell. It is one of a fixed list or a
 	// name out of the configuration, and never text of the token.
 	Part string
 	// Cause is the error behind ErrUnavailable, or the one that an additional

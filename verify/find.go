@@ -54,8 +54,8 @@ func (v *Verifier) findIssuer(ctx context.Context, name string, c *claims) (*iss
 	if err := t.check(v.now(), v.leeway); err != nil {
 		return nil, err
 	}
-	if c.cnf != "" {
-		return nil, refuseBound(c.cnf)
+	if _, err := (&issuer{bindings: v.bindings}).confirmed(c.cnf); err != nil {
+		return nil, err
 	}
 	is, untrusted, err := v.finder.issuer(ctx, name)
 	switch {
@@ -285,16 +285,19 @@ func (f *finder) takeIn(name string, answer Issuer, only *found, since uint64) (
 		}
 		var bad faultList
 		is := f.v.newIssuer("", answer, &bad)
-		if !is.isNamed(name) {
+		if !is.hasName(name) {
 			return nil, nil, errNotItsName
 		}
-		for i, n := range is.allNames {
-			if slices.ContainsFunc(others, func(o *issuer) bool { return o.isNamed(n) }) {
+		for i, n := range is.names {
+			if slices.ContainsFunc(others, func(o *issuer) bool { return o.hasName(n) }) {
 				bad.Add(is.nameField(i), "is another issuer's too")
 			}
 		}
 		if in := is.introspection; in != nil && in.TakesOpaque {
 			bad.Add("Introspection.TakesOpaque", "is for configured issuers: an opaque token does not name its issuer")
+		}
+		if len(answer.Bindings) > 0 {
+			bad.Add("Bindings", "is for configured issuers: FindIssuer is not called for a token that is bound to a key unless Config.Bindings has a binding for it")
 		}
 		out := is.parts()
 		is.found = old
@@ -378,7 +381,7 @@ func (f *finder) install(is, before *issuer, answer Issuer, since uint64) (*issu
 		f.forgetNames(before)
 		r.issuer.Store(is)
 	}
-	for _, n := range is.allNames {
+	for _, n := range is.names {
 		f.names[n] = r
 	}
 	r.answer = answer.clone()

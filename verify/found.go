@@ -92,7 +92,7 @@ func (f *finder) drop(r *found) []any {
 }
 
 func (f *finder) forgetNames(is *issuer) {
-	for _, n := range is.allNames {
+	for _, n := range is.names {
 		delete(f.names, n)
 	}
 }
@@ -266,6 +266,26 @@ func (f *finder) notReady() error {
 	return nil
 }
 
+// inUse returns the issuer of a name that is in use, or nil.
+func (f *finder) inUse(name string) *issuer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r := f.names[name]; r != nil {
+		return r.issuer.Load()
+	}
+	return nil
+}
+
+// issuers returns the issuers that are in use.
+func (f *finder) issuers() (list []*issuer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.held {
+		list = append(list, r.issuer.Load())
+	}
+	return list
+}
+
 // close drops all issuers. Calls of FindIssuer that are running have their
 // contexts canceled, and what they return is not used.
 func (f *finder) close() error {
@@ -287,6 +307,7 @@ func (f *finder) close() error {
 func (c *Issuer) clone() Issuer {
 	d := *c
 	d.Audience, d.Alternates = slices.Clone(c.Audience), slices.Clone(c.Alternates)
+	d.Bindings, d.Conditions = slices.Clone(c.Bindings), slices.Clone(c.Conditions)
 	if c.Introspection != nil {
 		in := *c.Introspection
 		d.Introspection = &in
@@ -299,7 +320,7 @@ func (c *Issuer) clone() Issuer {
 func (c *Issuer) sameAs(o *Issuer) bool {
 	a, b := c.clone(), o.clone()
 	for _, c := range []*Issuer{&a, &b} {
-		c.Keys = nil
+		c.Keys, c.Bindings, c.Conditions = nil, nil, nil // compared as parts
 		if c.Introspection != nil {
 			c.Introspection.Introspector = nil
 		}

@@ -469,7 +469,8 @@ func TestFoundIssuersIntrospect(t *testing.T) {
 		}
 		open := func(s *signer, want bool) {
 			t.Helper()
-			if _, err := in.open(t.Context(), signed(s), "token-introspection+jwt"); (err == nil) != want {
+			kind := verify.Kind{Types: []string{"token-introspection+jwt"}, Audience: in.open.Audience(iss), MaxAge: time.Minute}
+			if _, err := in.open.Open(t.Context(), iss, signed(s), kind); (err == nil) != want {
 				t.Errorf("signed by %s: %v", s.kid, err)
 			}
 		}

@@ -70,14 +70,20 @@ type Issuer struct {
 	// safe for concurrent use and must not keep the token. Default: the subject
 	// is the client (RFC 9068 section 2.2).
 	IsMachine func(*Token) bool
+
+	// Bindings and Conditions are for tokens of this issuer, beside those of
+	// [Config]. They belong to the issuer and are closed with it: what several
+	// issuers share is for Config. Issuers of Config.FindIssuer cannot have Bindings.
+	Bindings   []Binding
+	Conditions []Condition
 }
 
 // issuer is an Issuer made ready.
 type issuer struct {
 	name           string
-	allNames       []string // the alternates included
+	names          []string // the alternates included
 	audience       []string
-	namesText      string // allNames, for logs
+	namesText      string // names, for logs
 	audienceText   string // the same
 	audienceClaim  string
 	anyAudience    bool
@@ -92,7 +98,10 @@ type issuer struct {
 	whenAsked      *issuer // what a token must say itself if every use of it is asked about; nil: all of it
 	keys           KeySource
 	introspection  *Introspection
-	field          string // where it stands in the configuration: "Issuers[1]."
+	bindings       []*binding  // those of the configuration included
+	conditions     []Condition // the same
+	own            []any       // bindings and conditions of this issuer alone
+	field          string      // where it stands in the configuration: "Issuers[1]."
 
 	found *found // nil if it is configured
 }
@@ -100,7 +109,7 @@ type issuer struct {
 // addIssuer takes in an issuer of the configuration.
 func (v *Verifier) addIssuer(field string, c Issuer, bad *faultList) {
 	is := v.newIssuer(field, c, bad)
-	for i, name := range is.allNames {
+	for i, name := range is.names {
 		if v.issuers[name] != nil {
 			bad.Add(is.nameField(i), "%q is listed twice", name)
 		} else if name != "" {
@@ -117,7 +126,7 @@ func (v *Verifier) addIssuer(field string, c Issuer, bad *faultList) {
 func (v *Verifier) newIssuer(prefix string, c Issuer, bad *faultList) *issuer {
 	is := &issuer{
 		name:           c.Issuer,
-		allNames:       append([]string{c.Issuer}, c.Alternates...),
+		names:          append([]string{c.Issuer}, c.Alternates...),
 		audience:       slices.Clone(c.Audience),
 		audienceText:   listed(c.Audience, maxExpected),
 		audienceClaim:  c.AudienceClaim,
@@ -135,8 +144,8 @@ func (v *Verifier) newIssuer(prefix string, c Issuer, bad *faultList) *issuer {
 	if is.subjectClaim == "sub" {
 		is.subjectClaim = ""
 	}
-	is.namesText = listed(is.allNames, maxExpected)
-	for i, name := range is.allNames {
+	is.namesText = listed(is.names, maxExpected)
+	for i, name := range is.names {
 		switch {
 		case name == "":
 			bad.Add(is.nameField(i), "is required")
@@ -160,6 +169,9 @@ func (v *Verifier) newIssuer(prefix string, c Issuer, bad *faultList) *issuer {
 	if c.AllowClientAudience && !c.AllowIDTokenClaims {
 		bad.Add(prefix+"AllowClientAudience", "means nothing without AllowIDTokenClaims")
 	}
+	is.bindings = newBindings(v.bindings, c.Bindings, prefix+"Bindings", bad)
+	is.conditions = newConditions(v.conditions, c.Conditions, prefix+"Conditions", bad)
+	is.own = partsOf(is.bindings[len(v.bindings):], is.conditions[len(v.conditions):])
 	if c.Introspection != nil {
 		in := *c.Introspection
 		is.introspection = &in
@@ -172,7 +184,7 @@ func (v *Verifier) newIssuer(prefix string, c Issuer, bad *faultList) *issuer {
 	return is
 }
 
-// nameField returns the configuration's field of allNames[i].
+// nameField returns the configuration's field of names[i].
 func (is *issuer) nameField(i int) string {
 	if i == 0 {
 		return is.field + "Issuer"
@@ -211,14 +223,31 @@ func (is *issuer) checkParts(before *issuer, others []*issuer, bad *faultList) {
 	}
 }
 
-// parts returns the key source and the introspector, if there is one.
+// parts returns the key source, the introspector, if there is one, and the bindings
+// and conditions of this issuer alone.
 func (is *issuer) parts() []any {
 	list := []any{is.keys}
 	if is.introspection != nil {
 		list = append(list, is.introspection.Introspector)
 	}
+	return append(list, is.own...)
+}
+
+// shared returns the bindings and conditions of all issuers.
+func (v *Verifier) shared() []any { return partsOf(v.bindings, v.conditions) }
+
+func partsOf(bindings []*binding, conditions []Condition) (list []any) {
+	for _, b := range bindings {
+		list = append(list, b.Binding)
+	}
+	for _, c := range conditions {
+		list = append(list, c)
+	}
 	return list
 }
+
+// hasName reports whether a value of "iss" is the issuer's.
+func (is *issuer) hasName(name string) bool { return slices.Contains(is.names, name) }
 
 // has reports whether a part is the issuer's.
 func (is *issuer) has(part any) bool {
@@ -227,16 +256,6 @@ func (is *issuer) has(part any) bool {
 
 // gone reports whether the issuer was found and has been dropped or replaced.
 func (is *issuer) gone() bool { return is.found != nil && is.found.issuer.Load() != is }
-
-// current returns the issuer's current configuration.
-func (is *issuer) current() *issuer {
-	if is.found != nil {
-		if now := is.found.issuer.Load(); now != nil {
-			return now
-		}
-	}
-	return is
-}
 
 // inUse reports whether tokens that the issuer has verified still count, and
 // records that one has come.
@@ -260,15 +279,4 @@ func checkClaimName(bad *faultList, field, name string, others ...string) {
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }):
 		bad.Add(field, "%q has characters other than printable ASCII, or a quote or backslash", name)
 	}
-}
-
-// notReady says why no token of the issuer can be verified now.
-func (is *issuer) notReady() error {
-	if _, err := keySetOf(is.keys); err != nil {
-		return err
-	}
-	if in := is.introspection; in != nil && in.Always {
-		return ready(in.Introspector)
-	}
-	return nil
 }

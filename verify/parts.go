@@ -103,10 +103,10 @@ func unbind(part any) {
 	}
 }
 
-// isNil reports whether a part is nil or a nil pointer.
+// isNil reports whether a part is nil, or a nil pointer or function.
 func isNil(part any) bool {
 	v := reflect.ValueOf(part)
-	return part == nil || v.Kind() == reflect.Pointer && v.IsNil()
+	return part == nil || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil()
 }
 
 // identical reports whether a and b are the same key source or introspector.
@@ -162,6 +162,7 @@ func (v *Verifier) bindAll() error {
 	for _, is := range v.list {
 		done = append(done, v.bind(is, nil, &bad)...)
 	}
+	done = append(done, v.bindOthers(v.shared(), "", nil, &bad)...)
 	if len(bad) > 0 {
 		unbindAll(done)
 	}
@@ -184,15 +185,33 @@ func (v *Verifier) bind(is, before *issuer, bad *faultList) (done []any) {
 			done = append(done, is.keys)
 		}
 	}
-	if is.introspection == nil {
-		return done
-	}
-	in := is.introspection.Introspector
-	if !before.has(in) {
-		if err := in.Bind(is.name, v.opener(is)); err != nil {
+	if is.introspection != nil && !before.has(is.introspection.Introspector) {
+		in := is.introspection.Introspector
+		if err := in.Bind(is.name, v); err != nil {
 			bad.Join(is.field+"Introspection", err)
 		} else {
 			done = append(done, in)
+		}
+	}
+	return append(done, v.bindOthers(is.own, is.field, before, bad)...)
+}
+
+// bindOthers binds bindings and conditions that want it. field is the beginning of
+// the name of their fields.
+func (v *Verifier) bindOthers(parts []any, field string, before *issuer, bad *faultList) (done []any) {
+	for _, p := range parts {
+		b, ok := p.(interface{ Bind(Opener) error })
+		if !ok || before.has(p) {
+			continue
+		}
+		list := "Conditions"
+		if _, ok := p.(Binding); ok {
+			list = "Bindings"
+		}
+		if err := b.Bind(v); err != nil {
+			bad.Join(field+list, err)
+		} else {
+			done = append(done, p)
 		}
 	}
 	return done

@@ -1,12 +1,11 @@
 package verify
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
-	"strings"
+	"slices"
 )
 
 // A Request is what a client presents: a token, and what may prove that the
@@ -40,27 +39,19 @@ type Request struct {
 	// no others. The error says why there is none. Nil: there is none.
 	Certificate func() ([32]byte, error)
 
-	answer []field
+	answer   []field
+	proved   []proof
+	verified *Token // while conditions are asked
 }
 
 type field struct{ name, value string }
-
-// VerifyRequest is [Verifier.Verify] for all that a client presents.
-func (v *Verifier) VerifyRequest(ctx context.Context, r *Request) (*Token, error) {
-	return v.verify(ctx, r)
-}
 
 // SetAnswerField sets a header field of the answer to the client, whether the
 // request is served or refused; of two values for one name, in any case, the
 // later one counts. Copies of the Request that were made before do not have it.
 func (r *Request) SetAnswerField(name, value string) {
-	kept := make([]field, 0, len(r.answer)+1)
-	for _, f := range r.answer {
-		if !strings.EqualFold(f.name, name) {
-			kept = append(kept, f)
-		}
-	}
-	r.answer = append(kept, field{name, value})
+	r.answer = slices.DeleteFunc(slices.Clone(r.answer), func(f field) bool { return f.name == name })
+	r.answer = append(r.answer, field{name, value})
 }
 
 // AnswerFields iterates over the header fields of the answer that

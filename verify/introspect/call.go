@@ -117,7 +117,7 @@ func (s *Source) post(token string) (claims string, active bool, err error) {
 		s.mu.Lock()
 		open := s.open
 		s.mu.Unlock()
-		if text, err = openSigned(ctx, open, strings.TrimSpace(text), s.config.Auth.clientID); err != nil {
+		if text, err = openSigned(ctx, open, s.issuer, strings.TrimSpace(text), s.config.Auth.clientID); err != nil {
 			return "", false, err
 		}
 	} else if s.config.Signed {
@@ -183,13 +183,16 @@ func isClientError(code string) bool {
 	return code == "invalid_client" || code == "unauthorized_client"
 }
 
+// maxSignedAge is how old a signed answer may be.
+const maxSignedAge = time.Minute
+
 // openSigned returns the answer in a signed answer (RFC 9701 section 5).
-func openSigned(ctx context.Context, open func(context.Context, string, string, ...string) (string, error), jws, clientID string) (string, error) {
-	var audience []string
+func openSigned(ctx context.Context, open verify.Opener, issuer, jws, clientID string) (string, error) {
+	kind := verify.Kind{Types: []string{signedType}, Audience: open.Audience(issuer), MaxAge: maxSignedAge}
 	if clientID != "" {
-		audience = append(audience, clientID)
+		kind.Audience = append(kind.Audience, clientID)
 	}
-	claims, err := open(ctx, jws, signedType, audience...)
+	claims, err := open.Open(ctx, issuer, jws, kind)
 	if err != nil {
 		return "", notSigned("the signed answer is not valid: " + err.Error())
 	}

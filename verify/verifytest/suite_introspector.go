@@ -186,9 +186,18 @@ var introspectorRules = []rule[verify.Introspector]{
 }
 
 // notSigned is the opener for servers whose answers are not signed.
-func notSigned(context.Context, string, string, ...string) (string, error) {
+var notSigned verify.Opener = unsigned{}
+
+type unsigned struct{}
+
+func (unsigned) Open(context.Context, string, string, verify.Kind) (string, error) {
 	return "", errors.New("the answer is not signed")
 }
+
+func (unsigned) Audience(string) []string { return nil }
+func (unsigned) Algorithms() []string     { return nil }
+func (unsigned) Leeway() time.Duration    { return 0 }
+func (unsigned) Now() time.Time           { return time.Now() }
 
 func query(token string) *verify.Query {
 	return &verify.Query{Token: token, Digest: sha256.Sum256([]byte(token))}
