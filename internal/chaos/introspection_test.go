@@ -347,6 +347,7 @@ func TestLookalikes(t *testing.T) {
 	for _, mode := range []string{"fallback", "always"} {
 		t.Run(mode, func(t *testing.T) {
 			f := introspecting(t, mode, []*verifytest.Server{issuer})
+			f.awaitReady(t)
 			before := issuer.Requests(verifytest.Introspection)
 			for name, token := range tokens {
 				f.want(t, name, "/api/protected", token, 401)

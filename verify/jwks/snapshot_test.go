@@ -107,7 +107,12 @@ func TestSnapshotOfWithdrawnKeyIsRemoved(t *testing.T) {
 				if err := os.Rename(short, long); err != nil {
 					t.Fatal(err)
 				}
-				f.set(serving(document(c.keys(a)...), "Cache-Control", "max-age=10"))
+				next := serving(document(c.keys(a)...), "Cache-Control", "max-age=10")
+				f.set(func(w http.ResponseWriter, r *http.Request) {
+					f.set(next)
+					time.Sleep(time.Second) // the snapshot is seen first
+					next(w, r)
+				})
 				s := open(t, jwks.Config{URL: keysURL, Client: &http.Client{Transport: f}, Snapshot: long})
 				defer s.Close()
 				if !healthOf(s).FromSnapshot {
