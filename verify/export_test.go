@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -128,3 +129,6 @@ func Calling(v *Verifier) int {
 	defer v.finder.mu.Unlock()
 	return len(v.finder.calls)
 }
+
+// Age is how long ago t was, for the finder.
+func Age(t, now time.Time) time.Duration { return age(t, now) }

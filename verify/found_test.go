@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/bearerkit/bearerkit/internal/nettest"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
@@ -34,6 +35,9 @@ func TestIdleIssuersAreClosed(t *testing.T) {
 		accept(t, v, of(tenant(2)))
 		refuse(t, v, of(tenant(3), "aud", `"another"`), verify.ErrAudience) // no token of it verifies
 		demandOpen(t, d, tenant(3), 1)
+		time.Sleep(2*time.Minute - time.Second)
+		demandOpen(t, d, tenant(2), 1)
+		demandOpen(t, d, tenant(3), 0)
 		var before any
 		for i := range 30 {
 			time.Sleep(time.Minute)
@@ -49,7 +53,6 @@ func TestIdleIssuersAreClosed(t *testing.T) {
 		demandOpen(t, d, tenant(1), 1)
 		demandOpen(t, d, tenant(4), 1)
 		demandOpen(t, d, tenant(2), 0)
-		demandOpen(t, d, tenant(3), 0)
 		d.called()
 		accept(t, v, of(tenant(2)))
 		demandCalls(t, d, 1, tenant(2))
@@ -85,6 +88,27 @@ func TestRoomForFoundIssuers(t *testing.T) {
 		demandCalls(t, d, 0)
 		accept(t, v, of(tenant(2)))
 		demandCalls(t, d, 1)
+	})
+}
+
+// Issuers that are new at the same time do not push out each other.
+func TestRoomForNewIssuers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirectory()
+		for i := range 48 {
+			d.edit[tenant(i)] = nil
+		}
+		v := finding(t, d, func(c *verify.Config) { c.MaxFoundIssuers = 32 })
+		for i := range 32 {
+			accept(t, v, of(tenant(i)))
+		}
+		for i := range 16 {
+			refuse(t, v, of(tenant(32+i), "aud", `"another"`), verify.ErrAudience)
+		}
+		for i := range 16 {
+			demandOpen(t, d, tenant(i), 0) // the oldest have made room
+			demandOpen(t, d, tenant(32+i), 1)
+		}
 	})
 }
 
@@ -258,6 +282,17 @@ func TestFoundIssuersAreAskedAbout(t *testing.T) {
 			demandOpen(t, d, iss, 0)
 			demandOpen(t, d, tenant(1), 1)
 			demandOpen(t, d, tenant(2), 1)
+		}},
+		{"trusted again meanwhile", func(t *testing.T, d *directory, v *verify.Verifier) {
+			d.set(func() {
+				delete(d.edit, iss)
+				d.during = func(context.Context, string) { time.Sleep(2 * time.Second) }
+			})
+			time.Sleep(5*time.Minute + time.Second) // the function has found nothing, and not returned
+			d.set(func() { d.during, d.edit[iss] = nil, nil })
+			v.ForgetIssuer(iss)
+			time.Sleep(2 * time.Second)
+			accept(t, v, cached)
 		}},
 		{"trouble", func(t *testing.T, d *directory, v *verify.Verifier) {
 			d.set(func() { d.err[iss] = errDown })
@@ -570,4 +605,18 @@ func TestStaticKeysOfFoundIssuers(t *testing.T) {
 		time.Sleep(time.Hour)
 		accept(t, v, of(tenant(2)))
 	})
+}
+
+// The trust in an issuer ages while the machine sleeps, and does not get younger
+// when the wall clock is set back.
+func TestAgeOfAnswers(t *testing.T) {
+	then := time.Now()
+	now := then.Add(time.Minute)
+	for slept, want := range map[time.Duration]time.Duration{
+		0: time.Minute, 72 * time.Hour: 72*time.Hour + time.Minute, -time.Hour: time.Minute,
+	} {
+		if got := verify.Age(then, nettest.Asleep(t, now, slept)); got != want {
+			t.Errorf("after a sleep of %v: %v, want %v", slept, got, want)
+		}
+	}
 }
