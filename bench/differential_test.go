@@ -207,7 +207,7 @@ func edit(raw string, script []byte) string {
 //
 //   - What the kit accepts, golang-jwt, go-jose and jwx accept as well, set up
 //     as strictly as they can be, save the differences that are listed above
-//     with their reasons. So the kit is no laxer than any of them, and an
+//     with their reasons. So the kit is as strict as each of them, and an
 //     access token means the same to the service and to what stands beside it.
 //   - What was changed after it had been signed is not accepted, not even in
 //     another spelling of the same bytes.

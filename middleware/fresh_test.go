@@ -14,8 +14,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// newAsking makes an Auth whose issuer can be asked about tokens, and which has
-// its keys at hand.
+// newAsking returns an Auth whose issuer has introspection, and which has the keys of
+// the issuer.
 func newAsking(t testing.TB, c middleware.Config) (*verifytest.Server, *middleware.Auth) {
 	t.Helper()
 	issuer := verifytest.NewInMemory("https://issuer.example")
@@ -146,7 +146,7 @@ func TestFreshRefusals(t *testing.T) {
 		issuer.Fail(verifytest.Introspection, fault)
 		for _, token := range []string{jwt, opaque} {
 			check(sensitive, token, 503, "")
-			check(plain, token, 0, "") // the answer at hand is good for that
+			check(plain, token, 0, "") // the cached answer is enough for that
 		}
 		check(plain, "another", 503, "")
 		if t.Failed() {
@@ -231,7 +231,7 @@ func TestFreshAfterOtherGuards(t *testing.T) {
 		"without an exp": issuer.OpaqueToken(verifytest.Claims{"exp": nil}),
 	}
 	for name, token := range tokens {
-		if _, f := plain.Decide(request(token)); f != nil { // the answer is at hand
+		if _, f := plain.Decide(request(token)); f != nil { // the answer is cached
 			t.Fatal(f.Err)
 		}
 		for _, tc := range []struct {

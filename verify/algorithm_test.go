@@ -133,8 +133,8 @@ func TestForeignKeyTypes(t *testing.T) {
 	accept(t, v, es256.good())
 }
 
-// signPSS signs with a salt of any length; crypto/rsa cannot do without salt,
-// and this way the encoding of RFC 8017 section 9.1.1 is at hand.
+// signPSS signs with a salt of any length, also of none, which crypto/rsa cannot do. It
+// follows RFC 8017 section 9.1.1.
 func signPSS(k *rsa.PrivateKey, hash crypto.Hash, text string, salt int) []byte {
 	h := hash.New()
 	h.Write(make([]byte, 8))

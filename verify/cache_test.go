@@ -172,7 +172,7 @@ func TestHitsAreTheCallersOwn(t *testing.T) {
 				got.Subject, got.Scope, got.Expiry = "changed", "changed", time.Time{}
 			}
 			if !hit(token) {
-				t.Error("these were no hits")
+				t.Error("these missed the cache")
 			}
 			// The first caller had its own as well.
 			if show(first) != want {
@@ -260,8 +260,8 @@ func TestWithdrawnKeysAndHits(t *testing.T) {
 	}
 }
 
-// A key set that may not be used any more is no ground to let anybody in, nor
-// to turn anybody away.
+// While the key set may not be used any more, a token in the cache is neither accepted
+// nor refused.
 func TestHitsWithoutKeys(t *testing.T) {
 	v, keys, clock := watched(t, nil)
 	hit := hits(t, v, clock)
@@ -370,8 +370,8 @@ func TestRefusedIsNotRemembered(t *testing.T) {
 	accept(t, v, early)
 }
 
-// A header that is known is no excuse for the rest, and says nothing about
-// another issuer's or another verifier's.
+// A known header does not replace the checks of the rest, and says nothing about tokens
+// of another issuer or to another verifier.
 func TestKnownHeaders(t *testing.T) {
 	v, keys, _ := watched(t, nil)
 	plain := eddsa.header("typ", `"JWT"`)
@@ -442,9 +442,9 @@ func TestFloodOfGoodTokens(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d of %d uses of hot tokens were no hits; %d entries", missed, uses, verify.Cached(v))
+	t.Logf("%d of %d uses of hot tokens missed the cache; %d entries", missed, uses, verify.Cached(v))
 	if missed > uses/5 {
-		t.Errorf("%d of %d uses of hot tokens were no hits", missed, uses)
+		t.Errorf("%d of %d uses of hot tokens missed the cache", missed, uses)
 	}
 	if entries := verify.Cached(v); entries > size || entries < size/2 {
 		t.Errorf("%d entries, %d are allowed", entries, size)

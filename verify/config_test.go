@@ -159,7 +159,7 @@ func TestConfigIsCopied(t *testing.T) {
 	conditions[0] = verify.Check(func(context.Context, *verify.Token) error { return errors.New("no") })
 	v.Issuers()[0] = "evil"
 	run(t, v, []row{
-		{"ours", eddsa.good(), accepted, ""},
+		{"valid", eddsa.good(), accepted, ""},
 		{"alternate", eddsa.with("iss", `"https://alt.example"`), accepted, ""},
 		{"evil audience", eddsa.with("aud", `"evil"`), verify.ErrAudience, ""},
 		{"evil issuer", eddsa.with("iss", `"https://evil.example"`), verify.ErrIssuer, ""},
@@ -243,13 +243,13 @@ func TestAudienceClaim(t *testing.T) {
 	run(t, v, []row{
 		{"control", eddsa.with("aud", ""), accepted, ""},
 		{"the second", eddsa.with("aud", "", "client_id", `"client-2"`), accepted, ""},
-		{"with an aud of ours", eddsa.with("aud", `"client-1"`), accepted, ""},
+		{"with an accepted aud", eddsa.with("aud", `"client-1"`), accepted, ""},
 		{"with an aud of another", eddsa.with("aud", `"https://other.example"`), verify.ErrAudience, ""},
 		{"with an empty aud", eddsa.with("aud", `[]`), verify.ErrAudience, ""},
 		{"with an aud of another type", eddsa.with("aud", `1`), verify.ErrClaim, "aud"},
 		{"with an aud that is null", eddsa.with("aud", `null`), verify.ErrClaim, "aud"},
-		{"an aud of ours, the claim another's", eddsa.with("aud", `"client-1"`, "client_id", `"other"`), verify.ErrAudience, ""},
-		{"an aud of ours, no claim", eddsa.with("aud", `"client-1"`, "client_id", ""), verify.ErrAudience, ""},
+		{"an accepted aud, the claim of another client", eddsa.with("aud", `"client-1"`, "client_id", `"other"`), verify.ErrAudience, ""},
+		{"an accepted aud, no claim", eddsa.with("aud", `"client-1"`, "client_id", ""), verify.ErrAudience, ""},
 		{"no claim", eddsa.with("aud", "", "client_id", ""), verify.ErrAudience, ""},
 		{"another's", eddsa.with("aud", "", "client_id", `"client-3"`), verify.ErrAudience, ""},
 		{"another case", eddsa.with("aud", "", "client_id", `"Client-1"`), verify.ErrAudience, ""},

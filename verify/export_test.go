@@ -12,8 +12,8 @@ import (
 	"github.com/bearerkit/bearerkit/internal/jose"
 )
 
-// What tests outside of the package see of its inside: the layer below the
-// claims, for vectors of others, whose payloads are no claims.
+// These functions give tests outside of the package the layer below the claims, for test
+// vectors whose payloads are not claims.
 
 // CheckJWS says what Verify would say of a compact JWS if its payload did not
 // matter: the form of all three segments, every rule of the header, all

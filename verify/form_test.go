@@ -22,8 +22,8 @@ func loosen(segment string) string {
 	return segment[:len(segment)-1] + string(alphabet[last|1])
 }
 
-// pad gives a member of noise to a text until its encoding has a length that
-// is no multiple of 4, and so has unused bits; and one '=' or two.
+// pad lengthens a text with a member until the length of its encoding is not a multiple
+// of 4, so that the encoding has unused bits, and one or two '=' if it is padded.
 func pad(t *testing.T, edit func(noise string) string, mod int) string {
 	t.Helper()
 	for i := range 3 {
@@ -66,9 +66,8 @@ func TestBase64(t *testing.T) {
 			{"one character more in the signature", text + "." + sig + "A", verify.ErrSignature, ""},
 			{"one character less in the signature", text + "." + sig[:len(sig)-1], verify.ErrMalformed, "signature encoding"},
 		}
-		// A byte that is no base64url anywhere in the token: those that
-		// are in no b64token (RFC 6750 section 2.1) make the request bad,
-		// the others the token.
+		// A byte that is not of base64url, anywhere in the token: 400 if a
+		// b64token cannot have it (RFC 6750 section 2.1), else 401.
 		for _, c := range []struct {
 			chars  string
 			reason verify.Reason

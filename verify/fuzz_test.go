@@ -31,8 +31,8 @@ func canonical(t *testing.T, token string) (header, payload []byte) {
 	return decoded[0], decoded[1]
 }
 
-// members reads a JSON object as encoding/json does, numbers as they stand: one
-// beyond float64 is no fault of a member that nobody reads.
+// members reads a JSON object as encoding/json does, with numbers as text: a member that
+// nobody reads may have one beyond float64.
 func members(t *testing.T, text []byte) (m map[string]any) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(text))

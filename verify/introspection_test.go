@@ -252,10 +252,10 @@ func TestKnownInactive(t *testing.T) {
 	}
 }
 
-// A server that cannot be asked is nobody's fault but ours, and of no concern
-// to what can be decided here.
+// If the server cannot be asked, the answer is 503, except where no answer of the server
+// is needed to decide.
 func TestIntrospectionUnavailable(t *testing.T) {
-	broken := &asker{err: errors.New("the server is ill")}
+	broken := &asker{err: errors.New("the server is down")}
 	fallback, _ := asking(t, broken, nil)
 	always, _ := asking(t, broken, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 	none, _ := build(t, nil)
@@ -294,7 +294,7 @@ func TestIntrospectionUnavailable(t *testing.T) {
 	}
 }
 
-// Tokens that are no JWTs go to the one issuer that is named for them.
+// Tokens that are not JWTs go to the one issuer that is named for them.
 func TestOpaqueTokensGoToOneIssuer(t *testing.T) {
 	const other = "https://other.example"
 	for _, tc := range []struct {
@@ -400,8 +400,8 @@ func TestIntrospectionFaults(t *testing.T) {
 	defer v.Close()
 }
 
-// What a server says of a token that is no JWT, or of a JWT that cannot be
-// checked here for want of keys: the answer alone decides.
+// For a token that is not a JWT, and for a JWT while there are no keys, the answer of the
+// server decides alone.
 func TestAnswersAlone(t *testing.T) {
 	type row struct {
 		name   string

@@ -146,7 +146,7 @@ func TestClientIDClaim(t *testing.T) {
 		}
 	}
 	if !accept(t, v, eddsa.with("sub", `"a"`, "appid", `"a"`)).IsMachine() {
-		t.Error("a client of its own is no machine")
+		t.Error("a client that acts for itself is not a machine")
 	}
 	run(t, v, []row{
 		{"null", eddsa.with("appid", "null"), accepted, ""},

@@ -46,14 +46,13 @@ type KeySource interface {
 	Refresh(ctx context.Context, d Demand) (*KeySet, error)
 }
 
-// A Demand is what a token needs that the set at hand does not have.
+// A Demand is what a token needs that the current set does not have.
 type Demand struct {
 	// Satisfied reports whether a set may have it; a nil set has nothing.
 	Satisfied func(*KeySet) bool
-	// Withdrawn says that a key has signed the token which the issuer has
-	// withdrawn since. The issuer may have done so by mistake, but whoever
-	// still holds such a token must not use up what the tokens of a new key
-	// may need.
+	// Withdrawn says that the token was signed with a key that the issuer has
+	// withdrawn since. That may have been a mistake, but callers with such
+	// tokens must not use up the requests that the tokens of a new key may need.
 	Withdrawn bool
 }
 

@@ -18,7 +18,7 @@ type Token struct {
 	ClientID string   // "client_id", else "azp", else "cid", or Issuer.ClientIDClaim: the client it was issued to
 	ID       string   // "jti"
 
-	Expiry    time.Time // "exp"; zero if absent, as it may be for a token that is no JWT
+	Expiry    time.Time // "exp"; zero if absent, as it may be for a token that is not a JWT
 	NotBefore time.Time // "nbf"; zero if absent
 	IssuedAt  time.Time // "iat"; zero if absent
 

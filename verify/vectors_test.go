@@ -114,7 +114,7 @@ func TestRFCSignatures(t *testing.T) {
 				}
 			}
 			if verify.CheckJWS(token, jwks.Static(rs256.key(), ps384.key(), es256.key(), es512.key(), eddsa.key())) == nil {
-				t.Error("accepted with keys of ours")
+				t.Error("accepted with keys of another issuer")
 			}
 		})
 	}

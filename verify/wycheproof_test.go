@@ -18,9 +18,9 @@ import (
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
-// Project Wycheproof's vectors, fetched as a Go module at one version and by
-// its checksum. It is no dependency of the kit, which nobody who uses the kit
-// should have to download.
+// The test vectors of Project Wycheproof are fetched as a Go module, at one version and
+// by its checksum. They are not a dependency, so that users of the kit do not download
+// them.
 const (
 	wycheproofModule = "github.com/c2sp/wycheproof@v0.0.0-20260902155932-3fa63dd0344a"
 	wycheproofSum    = "h1:pNbL2nztRsWfW/ispAwsvcDFxs9Id38uIsR2/Up5G2c="

@@ -1,3 +1,3 @@
-// Package house has nothing but tests: of the rules that hold for the module as
-// a whole, such as which package may import which.
+// Package house tests the rules for the module as a whole, such as which package may
+// import which, and has nothing else.
 package house

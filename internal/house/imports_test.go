@@ -57,46 +57,48 @@ var frameworks = []string{"github.com/gin-gonic/", "github.com/labstack/", "gith
 
 var bans = []ban{
 	{"verify", []string{"net/http"}, nil, true,
-		"the core judges tokens; what talks to a network sits below it, behind KeySource"},
+		"package verify decides about tokens; packages below it use the network, behind interfaces such as KeySource"},
 	{"verify", []string{module + "/verify/", module + "/middleware", module + "/adapters/"}, nil, true,
-		"imports point down: the core knows none of those who use it"},
+		"imports point down: package verify does not know its users"},
 	{"verify/", []string{module + "/middleware", module + "/adapters/"}, nil, true,
-		"imports point down: keys know nothing of requests"},
+		"imports point down: packages below verify do not know HTTP requests to the service"},
 	{"middleware", []string{module + "/adapters/"}, nil, true,
-		"imports point down: the decision knows no framework's adapter"},
+		"imports point down: package middleware does not know its adapters"},
 	{"middleware", frameworks, nil, true,
-		"who protects net/http downloads no framework"},
+		"a service on net/http must not download a framework"},
 	{"verify/", frameworks, nil, true,
-		"who verifies tokens downloads no framework"},
+		"a program that verifies tokens must not download a framework"},
 	{"adapters/httpauth", frameworks, nil, true,
-		"the adapter for net/http knows no framework"},
+		"the adapter for net/http does not need a framework"},
 	{"adapters/ginauth", []string{"github.com/labstack/", "github.com/go-chi/"}, nil, true,
-		"an adapter knows its framework alone"},
+		"an adapter imports its own framework only"},
 	{"adapters/echoauth", []string{"github.com/gin-gonic/", "github.com/go-chi/", "github.com/labstack/echo/v4"}, nil, true,
-		"an adapter knows its framework alone"},
+		"an adapter imports its own framework only"},
 	{"adapters/echov4auth", []string{"github.com/gin-gonic/", "github.com/go-chi/", "github.com/labstack/echo/v5"}, nil, true,
-		"an adapter knows its framework alone"},
+		"an adapter imports its own framework only"},
 	{"adapters/chiauth", []string{"github.com/gin-gonic/", "github.com/labstack/"}, nil, true,
-		"an adapter knows its framework alone"},
+		"an adapter imports its own framework only"},
 	{"", []string{"github.com/MicahParks/"}, []string{"verify/jwks"}, false,
-		"jwkset is lenient and reaches net/http: one package keeps it in check"},
+		"jwkset is lenient and imports net/http: only one package uses it, with its own checks"},
 	{"", []string{"github.com/golang-jwt/"}, []string{"internal/jose", "verify/verifytest", "verify/introspect"}, false,
-		"golang-jwt's leniency is stopped in one place; verifytest and introspect sign with it"},
+		"golang-jwt is lenient: only the packages that check for themselves use it"},
 	{"", []string{"github.com/go-json-experiment/"}, []string{"internal/claimsjson"}, false,
-		"its API is not stable yet: one package keeps the changes from the others"},
+		"its API is not stable yet: only one package has to follow its changes"},
 	{"", []string{"github.com/redis/"}, []string{"verify/redisstore"}, false,
-		"a Redis client is for those who share something through a Redis"},
+		"only programs that share state through Redis need a client for it"},
 	{"", []string{module + "/verify/redisstore"}, []string{"examples/"}, false,
-		"the other packages know interfaces: who has no Redis downloads no client for it"},
+		"the other packages use interfaces, so that programs without Redis do not download a client for it"},
 	{"", []string{"encoding/json"}, []string{
 		"middleware", "examples/", "verify/verifytest", "verify/jwks", "adapters/adaptertest", "internal/"}, false,
-		"foreign JSON is read by internal/strictjson; encoding/json writes our own"},
+		"JSON of others is read by internal/strictjson; encoding/json writes, and reads only what the kit or a test has written"},
 	{"", []string{"testing"}, []string{"internal/", "adapters/adaptertest"}, false,
-		"a package that users link into programs has no test flags; adaptertest is for tests"},
+		"programs must not get the flags of package testing; adaptertest is for tests"},
+	{"", []string{module + "/internal/hostile"}, []string{"adapters/adaptertest"}, false,
+		"hostile tokens are for tests"},
 	{"", []string{"unsafe"}, []string{"internal/"}, false,
-		"security code takes no shortcuts around types"},
+		"security code must not get around types"},
 	{"", []string{"math/rand"}, []string{"internal/", "verify/jwks"}, false,
-		"security code takes no predictable numbers; verify/jwks spreads its refreshes with them"},
+		"random numbers of security code must not be predictable; those that spread requests over time may be"},
 }
 
 func (b ban) covers(p pkg) bool {
@@ -129,7 +131,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 		if covered == 0 {
-			t.Errorf("the ban on %v covers no package: is %q its name still?", b.to, b.from)
+			t.Errorf("the ban on %v covers no package: was %q renamed?", b.to, b.from)
 		}
 	}
 }

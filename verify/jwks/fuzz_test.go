@@ -517,7 +517,7 @@ func host(uri string) string {
 var percent = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 
 // FuzzCacheHeaders: any headers about how long an answer lives and when the
-// issuer wants to be asked again, at any time of this century.
+// issuer may be asked again, at any time of this century.
 //
 //   - Nothing panics. The lifetime is at least a second and at most an hour, and
 //     the wait is not negative.

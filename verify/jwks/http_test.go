@@ -9,7 +9,7 @@ import (
 )
 
 // Untrusted text in Health, which may be printed to a terminal, has no control
-// characters and none that change the direction of text.
+// characters, nor characters that change the direction of text.
 func TestControlCharactersOfStrangers(t *testing.T) {
 	for name, c := range map[string]struct{ header, want string }{
 		"C0":               {"a\x1b[2J", "a?[2J"},

@@ -1,0 +1,70 @@
+package house_test
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// phrases are what plain English says otherwise, with that.
+var phrases = []struct {
+	pattern *regexp.Regexp
+	better  string
+}{
+	{regexp.MustCompile(`(?i)\b(?:is|are|was|were) no [a-z]`), `"is not a"`},
+	{regexp.MustCompile(`(?i)\bwho(?:so)?ever\b`), `"anyone who", or the caller, the client, the request`},
+	{regexp.MustCompile(`(?i)\b(?:is|are|was|were|falls?) ill\b`), `"fails" or "is down"`},
+	{regexp.MustCompile(`(?i)\bnone that\b`), `"not one that"`},
+	{regexp.MustCompile(`(?i)\bours\b`), `"the kit", "the service", "valid", "accepted"`},
+	{regexp.MustCompile(`(?i)\bat hand\b`), `"cached", "current"`},
+	{regexp.MustCompile(`(?i)\bwants? to be\b`), `"must be", "may be"`},
+}
+
+// usual has phrases that are plain English though a pattern finds them.
+var usual = regexp.MustCompile(`(?i)\bthere (?:is|are|was|were) no |\b(?:is|are|was|were) no (?:longer|more)\b|"(?:is no|whoever|is ill|ours)"`)
+
+// unread are files in the middle of a move, which somebody else is rewriting. The list only
+// gets shorter.
+var unread = []string{"verify/cache.go", "verify/config.go", "verify/introspection.go", "verify/verify.go"}
+
+// TestLanguage finds phrases that a reader stumbles over, in comments, texts and
+// documents. CONTRIBUTING.md has the rule.
+func TestLanguage(t *testing.T) {
+	list := exec.Command("git", "ls-files", "-z", "*.go", "*.md")
+	list.Dir = "../.."
+	out, err := list.Output()
+	if err != nil {
+		t.Skipf("this is not a clone: git ls-files: %v", err)
+	}
+	files := slices.DeleteFunc(strings.Split(string(out), "\x00"), func(f string) bool {
+		return f == "" || f == "CHANGELOG.md" || f == "internal/house/language_test.go" || slices.Contains(unread, f)
+	})
+	if len(files) < 100 {
+		t.Fatalf("only %d files", len(files))
+	}
+	for _, file := range files {
+		text, err := os.ReadFile("../../" + file)
+		if os.IsNotExist(err) {
+			continue // removed, but not committed yet
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := ""
+		for i, line := range strings.Split(string(text), "\n") {
+			// A phrase can begin at the end of the line before.
+			words := strings.Fields(line)
+			line = before + " " + strings.TrimPrefix(strings.TrimSpace(line), "// ")
+			before = strings.Join(words[max(0, len(words)-2):], " ")
+			line = usual.ReplaceAllString(line, "")
+			for _, p := range phrases {
+				if found := p.pattern.FindString(line); found != "" {
+					t.Errorf("%s:%d: %q: better is %s: %s", file, i+1, found, p.better, strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+}
