@@ -56,10 +56,10 @@ func TestLanguage(t *testing.T) {
 		before := ""
 		for i, line := range strings.Split(string(text), "\n") {
 			// A phrase can begin at the end of the line before.
-			words := strings.Fields(line)
 			line = before + " " + strings.TrimPrefix(strings.TrimSpace(line), "// ")
-			before = strings.Join(words[max(0, len(words)-2):], " ")
 			line = usual.ReplaceAllString(line, "")
+			words := strings.Fields(line)
+			before = strings.Join(words[max(0, len(words)-3):], " ")
 			for _, p := range phrases {
 				if found := p.pattern.FindString(line); found != "" {
 					t.Errorf("%s:%d: %q: better is %s: %s", file, i+1, found, p.better, strings.TrimSpace(line))
