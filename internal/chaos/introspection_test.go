@@ -405,14 +405,19 @@ func TestClientAuthentication(t *testing.T) {
 			seen = nil
 			mu.Unlock()
 			f := introspecting(t, "fallback", []*verifytest.Server{issuer}, append([]string{"CLIENT_ID=" + id, "CLIENT_SECRET=" + secret}, c.env...)...)
-			token := issuer.OpaqueToken(nil)
-			f.want(t, "opaque", "/api/protected", token, c.status)
+			opaque, jwt := issuer.OpaqueToken(nil), issuer.Token(nil)
+			f.want(t, "opaque", "/api/protected", opaque, c.status)
 			f.want(t, "JWT", "/api/protected", issuer.Token(nil), 200)
-			f.want(t, "JWT", "/api/sensitive", issuer.Token(nil), c.status)
+			f.want(t, "JWT", "/api/sensitive", jwt, c.status)
 			mu.Lock()
 			defer mu.Unlock()
-			if len(seen) != 2*len(f) {
-				t.Fatalf("%d requests, want %d", len(seen), 2*len(f))
+			about := map[string]int{}
+			for _, r := range seen {
+				about[r.form.Get("token")]++
+			}
+			// After a failure an API may ask about a token of its own, too.
+			if about[opaque] != len(f) || about[jwt] != len(f) || len(about) > 3 {
+				t.Fatalf("%d requests about an opaque token, %d about a JWT, and %d in all; there are %d APIs", about[opaque], about[jwt], len(seen), len(f))
 			}
 			for _, r := range seen {
 				if got := strings.HasPrefix(r.auth, "Basic "); got != c.basic || r.form.Has("client_secret") == c.basic || !r.form.Has("token") {
