@@ -30,7 +30,7 @@ func (f *fixture) hostile(t *testing.T) []testCase {
 		}
 		list = append(list, testCase{
 			name: "hostile: " + c.Name, path: "/any", headers: []string{"Authorization: Bearer " + token},
-			status: c.Expect.Status, code: c.Expect.Code, challenge: challenges[c.Expect.Status], user: subject(token), logged: c.Logged,
+			answer: answer{c.Expect.Status, challenges[c.Expect.Status], c.Expect.Code}, user: subject(token), logged: c.Logged,
 		})
 	}
 	return list
