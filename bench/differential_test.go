@@ -29,7 +29,7 @@ import (
 
 const differentialLeeway = 30 * time.Second
 
-// differentialNow is the time at which all tokens are judged: an input means
+// differentialNow is the time at which all tokens are verified: an input means
 // the same whenever it is tried.
 var differentialNow = time.Unix(1_900_000_000, 0)
 

@@ -49,8 +49,9 @@ type Config struct {
 	// no credentials. After the first line for a cause, further ones within a
 	// minute are at level Debug, and the next line has their number. Where a
 	// token was wrong, the line has what this service expects and what the
-	// token had. No line has more of a token than its issuer, audience, times
-	// and type. Default: slog.Default().
+	// token had: its issuer, audience, times or type. The line for a good token
+	// that is refused (403, or no such user) has its issuer, subject and client.
+	// No line has more of a token. Default: slog.Default().
 	Logger *slog.Logger
 	// Observer is told of every decision. Default: none.
 	Observer Observer

@@ -27,9 +27,9 @@ const (
 	ReasonNotMachine             Reason = "not_machine"             // OnlyMachines
 	ReasonMaxAge                 Reason = "max_age"                 // MaxAge
 	ReasonACR                    Reason = "acr"                     // ACR
-	ReasonRequirement            Reason = "requirement"             // Func or RequestFunc said no
+	ReasonRequirement            Reason = "requirement"             // Func or RequestFunc returned ErrDenied
 	ReasonRequirementUnavailable Reason = "requirement_unavailable" // Func or RequestFunc failed
-	ReasonCheckUnavailable       Reason = "check_unavailable"       // an additional check of the verifier failed
+	ReasonCheckUnavailable       Reason = "check_unavailable"       // a function of verify.Check failed
 	ReasonCanceled               Reason = "canceled"                // the client did not wait for the answer
 )
 

@@ -10,8 +10,9 @@ import (
 	"github.com/bearerkit/bearerkit/internal/strictjson"
 )
 
-// What an introspection answer means for a token. The functions in this file ask
-// nobody but the configuration, and change nothing.
+// The functions in this file find out what an introspection answer means for a
+// token. They call functions of the configuration at most, and change nothing but the
+// grant that they make.
 
 // weigh returns what an answer makes of a token.
 func (e *entry) weigh(a *Answer) *grant {
@@ -41,7 +42,7 @@ func (g *grant) complete(e *entry, c *claims) error {
 		return err
 	}
 	if c.aud != "" && !iss.anyAudience {
-		// Only what it says counts; what it leaves out the token has said.
+		// An answer that names no audience leaves it to the token.
 		if accepted, _ := accepts(iss.audience, c.aud); !accepted {
 			return refuseAudience(iss, "aud", c.aud)
 		}
@@ -112,7 +113,8 @@ func (g *grant) replace(e *entry, c *claims) error {
 	return nil
 }
 
-// contradicts finds what an answer says otherwise than the token.
+// contradicts returns an error if an answer names another subject or client than the
+// token does.
 func (c *claims) contradicts(t *Token) error {
 	if c.sub != "" && t.Subject != "" && !c.sub.Is(t.Subject) {
 		return refuse(ErrInactive, "sub")
@@ -214,8 +216,8 @@ func errLacking(member, setting string) *Error {
 	}
 }
 
-// keptFromToken are the members of which those of a JWT count, and those that say
-// something of the answer rather than of the token.
+// keptFromToken are the members that a JWT keeps, whatever an answer says, and those
+// that describe the answer rather than the token.
 var keptFromToken = []string{"iss", "exp", "nbf", "iat", "jti", "active", "token_type"}
 
 // merge returns the claims of a token with those of an answer over them. Both

@@ -154,9 +154,8 @@ func proved(ctx context.Context, k boundKey, r *Request) (err error) {
 	return k.by.Prove(ctx, k.value, r)
 }
 
-// A proof is what a client has proved with a request: that it has a key, for the use
-// of a token. It need not be proved again, and a proof that is good for one use could
-// not be.
+// A proof is what a client has proved with a request: that it has the key that a token
+// is bound to. It is not proved again, because a proof may be good for one use only.
 type proof struct {
 	key   boundKey
 	token string

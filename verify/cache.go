@@ -72,7 +72,7 @@ func newCache(size int) *cache {
 	return &cache{otter.Must(&otter.Options[digest, *entry]{
 		MaximumWeight: uint64(size),
 		Weigher:       func(_ digest, e *entry) uint32 { return uint32((e.size() + entrySize - 1) / entrySize) },
-		// Upkeep is a moment's work for whoever writes. A goroutine for it
+		// Upkeep is a moment's work for the goroutine that writes. One just for it
 		// would cost ten times as much, at every new token.
 		Executor: func(upkeep func()) { upkeep() },
 	})}
@@ -142,7 +142,7 @@ func (v *Verifier) remembered(d digest) *entry {
 	}
 	set, err := keySetOf(e.issuer.keys)
 	if err != nil {
-		return nil // whoever looks again finds out what it means
+		return nil // the verification that follows reports it
 	}
 	if set != e.set && (e.noKid || !set.has(e.key)) || e.times.check(v.now(), v.leeway) != nil {
 		v.cache.entries.Invalidate(d)

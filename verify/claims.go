@@ -148,8 +148,8 @@ func (c *claims) adopt(is *issuer) {
 	}
 }
 
-// checkIdentity checks the types of the claims that say who and what for, and
-// that those are there that must be.
+// checkIdentity checks the claims that name the subject, the client and the scope:
+// their types, and that the required ones are there.
 func (c *claims) checkIdentity(is *issuer, profile bool) error {
 	if profile { // what RFC 9068 section 2.2 requires, whatever the issuer uses
 		switch {
@@ -218,8 +218,8 @@ func scopeText(v strictjson.Value) string {
 }
 
 // isForItsClient reports whether each accepted audience is the ID of the client
-// that the token was issued to, as the token shows it: so it is for an ID token.
-// A token that shows no client does not tell.
+// that the token was issued to, as it is for an ID token. It reports false for a
+// token that does not show its client.
 func (c *claims) isForItsClient(is *issuer) bool {
 	accepted, clients := 0, 0
 	consider := func(aud strictjson.Value) {
@@ -280,7 +280,8 @@ type validity struct {
 // unbounded is the validity of a token without exp, nbf and iat.
 var unbounded = validity{math.Inf(1), math.Inf(-1), math.Inf(-1)}
 
-// readTimes reads exp, nbf and iat, and sees to it that they are dates.
+// readTimes reads exp, nbf and iat. It returns an error if one of them is not a date,
+// or a required one is missing.
 func (c *claims) readTimes(profile bool) (validity, error) {
 	t := unbounded
 	var ok bool
@@ -367,8 +368,8 @@ func (c *claims) checkAudience(is *issuer, payload string) error {
 	return nil
 }
 
-// accepts reports whether a claim, a string or an array of strings, has one of the
-// audiences, and whether it is one of the two at all.
+// accepts reports whether a claim has one of the audiences, and whether it has the
+// right type: a string or an array of strings.
 func accepts(audience []string, v strictjson.Value) (accepted, ok bool) {
 	switch v.Kind() {
 	case strictjson.String:
@@ -385,7 +386,7 @@ func accepts(audience []string, v strictjson.Value) (accepted, ok bool) {
 	return false, false
 }
 
-// maxActors bounds how many actors may stand behind each other.
+// maxActors bounds how deeply actors may be nested.
 const maxActors = 8
 
 // actor reads an "act" claim (RFC 8693 section 4.1).
@@ -412,8 +413,7 @@ func actor(v strictjson.Value, depth int) (*Actor, bool) {
 }
 
 // token makes the token that the checked claims describe. It is called when the
-// signature has been checked: what it looks at costs more than what others may
-// make us spend.
+// signature has been checked: a forged token must not cost so much.
 func (c *claims) token(is *issuer, payload string) (Token, error) {
 	c.adopt(is)
 	t := Token{
@@ -457,8 +457,8 @@ func (c *claims) token(is *issuer, payload string) (Token, error) {
 	return t, nil
 }
 
-// isMachineToken asks the configuration about a copy, so that only those tokens
-// cost an allocation of which it is asked.
+// isMachineToken calls Issuer.IsMachine with a copy of the token, so that other
+// issuers' tokens do not need an allocation for it.
 func (is *issuer) isMachineToken(t Token) machine {
 	if is.isMachine(t.clone()) {
 		return aMachine

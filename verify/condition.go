@@ -18,21 +18,22 @@ import (
 type Condition interface {
 	// Watch looks at a token once, when it has verified, and returns what is to be
 	// called at each use of it; nil if the condition does not concern the token.
-	// Watch may keep the token, but not change it. An error refuses the token as
-	// one of a Still does.
+	// Watch may keep the token, but not change it. An error counts as one of a
+	// Still does.
 	Watch(t *Token) (Still, error)
 }
 
 // A Still returns nil if a condition still holds. An error that is a [Reason] or an
-// [*Error], wrapped or not, refuses the token with it; any other error, such as that
-// of a database, means that nobody knows: that is ErrUnavailable. It must be safe for
-// concurrent use.
+// [*Error], wrapped or not, refuses the token for that reason. Any other error, such
+// as that of a database, means that it could not find out: the token then gets
+// ErrUnavailable. A Still must be safe for concurrent use.
 type Still func(ctx context.Context, r *Request) error
 
 // Check makes a condition of a function that is called at each use of a token, with
-// the token that [Verifier.Verify] is going to return. It returns nil to accept the token
-// and ErrRejected, wrapped or not, to refuse it; so does any other Reason. Any other
-// error means that the check could not be made: the result is ErrUnavailable.
+// the token that [Verifier.Verify] is going to return. If f returns nil, the token is
+// accepted. If it returns ErrRejected or another Reason, wrapped or not, the token is
+// refused with ErrRejected. Any other error means that f could not find out: the token
+// then gets ErrUnavailable.
 func Check(f func(ctx context.Context, t *Token) error) Condition { return checkFunc(f) }
 
 type checkFunc func(context.Context, *Token) error

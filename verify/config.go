@@ -176,7 +176,7 @@ func (c Config) prepare() (*Verifier, error) {
 		case strings.EqualFold(n, "none"):
 			bad.Add("Algorithms", "%q is not a signature", n)
 		case strings.HasPrefix(strings.ToUpper(n), "HS"):
-			bad.Add("Algorithms", "%q is symmetric: who can verify with it can also issue", n)
+			bad.Add("Algorithms", "%q is symmetric: anyone who can verify with it can also issue", n)
 		default:
 			bad.Add("Algorithms", "%q is unknown; there are %s", n, strings.Join(Algorithms(), ", "))
 		}

@@ -77,7 +77,7 @@ func (v *Verifier) isDenied(e *entry, token string) bool {
 // because of an answer. took is how long the call for the answer lasted.
 func (v *Verifier) deny(q *Query, a *Answer, took time.Duration, exp float64, err error) {
 	if errors.Is(err, ErrUnavailable) {
-		return // it was not judged
+		return // it says nothing about the token
 	}
 	signed := v.signedDigest(q.Token)
 	last := math.Ceil(exp + v.leeway.Seconds()) // at most some decades ahead, see times.check

@@ -6,17 +6,17 @@ import "errors"
 // are stable: fit for [errors.Is], for a metric's label and for a log's value.
 type Reason string
 
-// The reasons. All but [ErrUnavailable] judge the token; ErrUnavailable says
-// that it could not be judged, which is our trouble and not the caller's: a
-// resource server answers 503 to it and never 401.
+// The reasons. With all but [ErrUnavailable] the token was refused. ErrUnavailable
+// says that the service could not find out whether the token is good, which is not the
+// caller's fault: a resource server answers 503 to it and never 401.
 const (
 	ErrTooLarge    Reason = "too_large"     // longer than Config.MaxTokenSize
-	ErrSyntax      Reason = "syntax"        // no b64token of RFC 6750 section 2.1: the request is malformed
-	ErrMalformed   Reason = "malformed"     // no strict JWS of RFC 7515 with JSON claims
+	ErrSyntax      Reason = "syntax"        // not a b64token of RFC 6750 section 2.1: the request is malformed
+	ErrMalformed   Reason = "malformed"     // not a strict JWS of RFC 7515 with JSON claims
 	ErrCritical    Reason = "critical"      // "crit", "b64" or "zip": an extension that changes what is signed
 	ErrAlgorithm   Reason = "algorithm"     // "alg" outside of the allow-list
 	ErrType        Reason = "type"          // another kind of token: an ID token, a logout token, a proof …
-	ErrIssuer      Reason = "issuer"        // "iss" is none of the configured issuers
+	ErrIssuer      Reason = "issuer"        // "iss" is not one of the configured issuers
 	ErrExpired     Reason = "expired"       // "exp" has passed
 	ErrNotYetValid Reason = "not_yet_valid" // "nbf" or "iat" is in the future
 	ErrAudience    Reason = "audience"      // meant for another resource server
@@ -26,7 +26,7 @@ const (
 	ErrSignature   Reason = "signature"     // the signature does not verify
 	ErrInactive    Reason = "inactive"      // the authorization server says that it is not active: revoked, or never issued
 	ErrRejected    Reason = "rejected"      // a function of Check refused the token
-	ErrUnavailable Reason = "unavailable"   // could not be judged: keys, or something else needed, cannot be had
+	ErrUnavailable Reason = "unavailable"   // keys, or something else that is needed, cannot be had: nothing is known about the token
 )
 
 var descriptions = map[Reason]string{
@@ -49,7 +49,7 @@ var descriptions = map[Reason]string{
 	ErrUnavailable: "the token cannot be verified at the moment",
 }
 
-// Reasons returns all reasons, for those who count by them.
+// Reasons returns all reasons, for metrics that have one series for each.
 func Reasons() []Reason {
 	return []Reason{ErrTooLarge, ErrSyntax, ErrMalformed, ErrCritical, ErrAlgorithm, ErrType, ErrIssuer, ErrExpired,
 		ErrNotYetValid, ErrAudience, ErrClaim, ErrBound, ErrUnknownKey, ErrSignature, ErrInactive, ErrRejected, ErrUnavailable}
@@ -75,11 +75,11 @@ type Error struct {
 	Reason Reason
 	// Part names the claim or the part of the token that was at fault, where
 	// that says more than the reason: "exp", "header"; or it is "check", "condition" or
-	// "binding", if one of these could not tell. It is one of a fixed list or a
+	// "binding", if one of these could not find out. It is one of a fixed list or a
 	// name out of the configuration, and never text of the token.
 	Part string
-	// Cause is the error behind ErrUnavailable, or the one that an additional
-	// check returned. It is for logs; it is not for callers of the API.
+	// Cause is the error behind ErrUnavailable, or the one that a Condition or a
+	// Binding returned. It is for logs; it is not for callers of the API.
 	Cause error
 
 	says  string // a sentence in place of the reason's; fixed like that

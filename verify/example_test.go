@@ -136,7 +136,7 @@ func ExampleNew_wrongWay() {
 
 	// Output:
 	// Issuers[0].Audience: is required: without it, tokens for other services open this one
-	// Algorithms: "HS256" is symmetric: who can verify with it can also issue
+	// Algorithms: "HS256" is symmetric: anyone who can verify with it can also issue
 }
 
 // Claims of the application's own, in a type of its own. It is decoded once for

@@ -84,7 +84,7 @@ func namesAnything(v strictjson.Value) bool {
 	return v.Kind() == strictjson.String && !v.Is("")
 }
 
-// refuseTime refuses a token by a date of its own and the clock.
+// refuseTime refuses a token because of one of its dates and the clock.
 func refuseTime(r Reason, claim string, date float64, now time.Time, leeway time.Duration) error {
 	e := &Error{Reason: r, facts: func() (string, string) {
 		clock := fmt.Sprintf("the clock says %s, leeway is %v", now.UTC().Format(time.RFC3339), leeway)

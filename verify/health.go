@@ -10,7 +10,7 @@ import (
 // Health is the condition of one part of a verifier, for operators: of the keys of
 // an issuer, say.
 type Health struct {
-	Part   string // "keys", "introspection"; a condition has a name of its own
+	Part   string // "keys", "introspection"; a condition or binding chooses its name
 	Issuer string // whose; empty if the part is not an issuer's
 	State  State
 	Since  time.Time // when the part got into State

@@ -13,13 +13,13 @@ import (
 // What cannot be decided here is always asked: a token that is not a JWS (an
 // opaque one, or an encrypted JWT), and a JWT of the issuer while its keys cannot
 // be had. A JWT that can be checked here is checked here first; if it fails,
-// nobody is asked. A JWT that was refused because of an answer is asked about
+// the server is not asked. A JWT that was refused because of an answer is asked about
 // until it expires.
 //
 // What the server says must not contradict a JWT that it is asked about: "iss",
 // "sub" and "client_id" must be equal where both have them; of two "exp" the
 // earlier one counts. For everything else that both have the answer counts,
-// scopes included: it is the younger of the two. "aud", "nbf", "iat" and "jti"
+// scopes included: it is the newer of the two. "aud", "nbf", "iat" and "jti"
 // are the token's own; but a JWT that has no "aud" or no subject gets the
 // answer's, which with Always is enough.
 type Introspection struct {
@@ -39,7 +39,7 @@ type Introspection struct {
 	// if they have no "aud": any opaque token of the issuer opens this service
 	// then, unless the server looks at who is asking (RFC 7662 section 4). So
 	// does a refresh token, at a server whose answers have no "token_type"
-	// either. A JWT never passes by it.
+	// either. It has no effect on JWTs.
 	InsecureNoAudience bool
 }
 
@@ -58,13 +58,14 @@ type Introspection struct {
 //   - Same(Introspector) bool reports whether another one, which is not bound,
 //     would ask the same; see [Config].FindIssuer.
 type Introspector interface {
-	// Bind ties the introspector to the one issuer that it asks and to the one
-	// verifier that open is, which opens signed answers. The error joins every reason why it cannot be: faults of its configuration, each a
+	// Bind ties the introspector to the one issuer that it asks, and to one
+	// verifier, which checks signed answers for it: open. The error joins every
+	// reason why it cannot be bound: faults of its configuration, each a
 	// [*Fault], that it is closed, or that it is bound already. Bind starts
 	// nothing.
 	Bind(issuer string, open Opener) error
 	// Introspect returns what the server says, or what it has said lately. An
-	// error says that it cannot be asked. It returns nil and no error only if
+	// error says that it could not be asked. It returns nil and no error only if
 	// q.CacheOnly is set and nothing is known.
 	Introspect(ctx context.Context, q *Query) (*Answer, error)
 }
@@ -101,9 +102,9 @@ type Answer struct {
 	weighed atomic.Pointer[grant] // what it makes of a token that is not a JWT
 }
 
-// said asks the server about a token, as far as that is needed, and returns what its
-// answer makes of the token. A JWT that has verified is taken at its own word where
-// nothing else is demanded.
+// said asks the server about a token, if an answer is needed, and returns the grant
+// that results from the answer. If none is needed, it uses a remembered one; without
+// that, the grant of a JWT that has verified is its own.
 func (v *Verifier) said(ctx context.Context, e *entry, q *Query) (*grant, error) {
 	in := e.issuer.introspection
 	if in == nil {

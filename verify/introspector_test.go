@@ -52,7 +52,7 @@ func TestAnswerThatLacksAMember(t *testing.T) {
 	}
 }
 
-// An introspector returns one answer to two verifiers: each judges it by its own
+// An introspector returns one answer to two verifiers: each checks it by its own
 // configuration.
 func TestAnswerThatTwoVerifiersShare(t *testing.T) {
 	a := &verify.Answer{Active: true, Claims: answer(), At: testNow}

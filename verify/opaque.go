@@ -19,7 +19,7 @@ const (
 
 // formOf tells which form a token has. Nothing that its server could read as a
 // JWS may pass for something else: it would be shown to the server without the
-// checks that are made here. Who holds a JWS can spell its first segment in
+// checks that are made here. Anyone who holds a JWS can spell its first segment in
 // another way, and put segments behind it, but not change its header. So a token
 // with such a header is a JWS, unless it is the header of a JWE in five segments.
 func formOf(token string) form {

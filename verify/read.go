@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// evidence is what shows that a token says what it says.
+// evidence is what proves the claims of a token.
 type evidence int
 
 const (
@@ -15,10 +15,11 @@ const (
 	opaque                  // nothing: it is not a JWT, and says nothing itself
 )
 
-// read returns what a token says itself, if it may be believed or its server asked:
-// the entry of a token that has verified before or verifies now, or one that holds
-// what is known without a signature. The issuer is returned beside an error as well,
-// if it is known. The digest is that of the token, if it is needed.
+// read checks what a token says itself, without asking its server. It returns the
+// entry of a token that has verified, now or before; or, if the server has to be asked
+// because the signature cannot be checked, an entry whose evidence is claimed or
+// opaque. The issuer is returned beside an error as well, if it is known. The digest
+// is that of the token, if it is needed.
 func (v *Verifier) read(ctx context.Context, token string) (e *entry, iss *issuer, d digest, err error) {
 	if v.opaque != nil && formOf(token) != formJWS {
 		return v.opaque, v.opaque.issuer, v.digest(token), nil
@@ -59,7 +60,7 @@ func (v *Verifier) read(ctx context.Context, token string) (e *entry, iss *issue
 	if e.token, err = p.claims.token(iss, p.Payload); err != nil {
 		return nil, iss, d, err
 	}
-	if iss.introspection == nil || !iss.introspection.Always { // else what counts is what an answer makes of it
+	if iss.introspection == nil || !iss.introspection.Always { // else the conditions watch the token that an answer completes
 		if err = e.watch(); err != nil {
 			return nil, nil, d, err
 		}

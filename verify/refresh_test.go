@@ -144,7 +144,7 @@ func TestTroubleIsNotTheTokensFault(t *testing.T) {
 		}
 		demand(t, keys, 1, 1)
 		accept(t, v, k[0].good())
-		// A signature that does not verify under a key in hand is judged.
+		// A signature that does not verify under a key of the set is refused.
 		refuse(t, v, (&signer{"k0", "EdDSA", newEd()}).good(), verify.ErrSignature)
 		// One that names no key may have been made by one that nobody here
 		// has seen.

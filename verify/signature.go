@@ -77,7 +77,7 @@ func checkNewer(ctx context.Context, source KeySource, p jose.JWS, set *KeySet, 
 			}
 		}
 	case !named:
-		// The issuer cannot be asked for a key that we have never seen, so
+		// The issuer cannot be asked for a key that was never published here, so
 		// nobody knows whether the token is good.
 		return nil, nil, unavailable(err)
 	}

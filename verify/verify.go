@@ -9,8 +9,7 @@ import (
 	"github.com/bearerkit/bearerkit/internal/jose"
 )
 
-// A Verifier finds out whether access tokens are good. It is safe for
-// concurrent use.
+// A Verifier verifies access tokens. It is safe for concurrent use.
 type Verifier struct {
 	issuers     map[string]*issuer // by each value of "iss"
 	list        []*issuer
@@ -37,18 +36,20 @@ type Verifier struct {
 // [*Error]. The token is what followed "Bearer ", nothing more. A token that is bound
 // to a key is refused: [Verifier.VerifyRequest] is for those.
 //
-// A token that has verified is remembered: as long as its key is in the
-// issuer's set, it is only compared with the clock when it comes again, and the
-// conditions are asked. The token that is returned is the caller's own.
+// A token that has verified is remembered. When it comes again, only what may have
+// changed is checked: the time, whether its key is still in the issuer's set, and
+// the conditions. The caller may change the token that is returned.
 //
-// Most calls do not wait for anything. One may wait for a key that is not at hand,
-// for the authorization server's answer to an introspection, and for
+// Most calls do not wait for anything. One may wait for a key that the current set
+// does not have, for the authorization server's answer to an introspection, and for
 // Config.FindIssuer, within their bounds and those of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Token, error) {
 	return v.verify(ctx, token, false, nil)
 }
 
-// VerifyRequest is [Verifier.Verify] for all that a client presents.
+// VerifyRequest is [Verifier.Verify] with everything that a client presents. It also
+// accepts a token that is bound to a key, if the client has proved that it has the
+// key (see [Binding]); and with r.Fresh it asks the authorization server now.
 func (v *Verifier) VerifyRequest(ctx context.Context, r *Request) (*Token, error) {
 	return v.verify(ctx, r.Token, r.Fresh, r)
 }
@@ -102,14 +103,14 @@ type grant struct {
 	bound  confirmation
 	still  []Still
 
-	// cleared is at which number of denials the token was found not to be denied, or
-	// the answer to count nevertheless.
+	// cleared is the value that denials.added (for an entry) or denials.number (for
+	// an answer) had when no denial was found that counts against the grant.
 	cleared atomic.Uint64
 
 	// Of a grant that an introspection answer has made:
 	answer *Answer
 	err    error // why it refuses the token
-	lacks  error // err is for what the answer does not say; this says more
+	lacks  error // if err is about a member that the answer lacks: what to set
 }
 
 // copyOf returns the token of a grant for a caller, who may change it.

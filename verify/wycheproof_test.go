@@ -318,7 +318,7 @@ func refusedKind(v *wycheproofTest, token string, keys []verify.Key, skipped []v
 			return "encrypted"
 		}
 	case strings.HasPrefix(alg, "HS"):
-		// Who can verify with a symmetric key can also issue.
+		// Anyone who can verify with a symmetric key can also issue.
 		if len(keys) == 0 && len(skipped) > 0 && skipped[0].Reason == privateKey && reason == verify.ErrAlgorithm {
 			return "symmetric"
 		}

@@ -168,8 +168,8 @@ func (s *Source) Unbind() {
 }
 
 // Same reports whether another source has the same configuration, so that this one
-// can be kept instead; see [verify.Config].FindIssuer. Clients, loggers and
-// contexts are compared as pointers.
+// can be kept instead; see [verify.Config].FindIssuer. Clients and
+// loggers are compared as pointers.
 func (s *Source) Same(other verify.KeySource) bool {
 	o, ok := other.(*Source)
 	if !ok || len(s.faults)+len(o.faults) > 0 {
