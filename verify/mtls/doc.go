@@ -4,8 +4,8 @@
 // A [Source] says where the certificate is: in the TLS connection ([TLS]), or in
 // the one field in which the proxy that ended the connection hands it on
 // ([ClientCert], [Envoy], [EscapedPEM], [Traefik], [Base64DER]). There is exactly
-// one source and no second choice: a field that counted where the connection has
-// no certificate would be there for anybody to send.
+// one source, without a fallback: if a field counted wherever the connection has no
+// certificate, anyone could send it.
 //
 // A field is believed only from a proxy that is known, and only if the proxy sets
 // or removes it on every request, also on those without a client certificate. A

@@ -70,19 +70,19 @@ type Source struct {
 // certificate and not to who signed it.
 func TLS() Source { return Source{isTLS: true} }
 
-// ClientCert takes it from the Client-Cert field (RFC 9440), as Cloudflare, Google
-// Cloud and others can be set up to send it.
+// ClientCert takes the certificate from the Client-Cert field (RFC 9440), as
+// Cloudflare, Google Cloud and others can be set up to send it.
 func ClientCert(t Trust) Source { return field("Client-Cert", parseClientCert, t) }
 
-// Envoy takes it from X-Forwarded-Client-Cert, which must have one element with
-// the hash of the certificate or the certificate. Envoy is set up to replace the
-// field (SANITIZE_SET) and not to add to what the client sends.
+// Envoy takes the certificate from X-Forwarded-Client-Cert, which must have one
+// element with the certificate or its hash. Set Envoy up to replace the field
+// (SANITIZE_SET), and not to add to what the client sends.
 func Envoy(t Trust) Source { return EnvoyHops(1, t) }
 
-// EnvoyHops takes it from X-Forwarded-Client-Cert if each of a number of proxies
-// adds an element, as those of a service mesh do. The field must have exactly
-// that many, and the first is the client's. A certificate whose names have commas
-// in them can add elements; these requests have none.
+// EnvoyHops takes the certificate from X-Forwarded-Client-Cert if each of a number
+// of proxies adds an element, as those of a service mesh do. The field must have
+// exactly that many, and the first is the client's. A certificate whose names have
+// commas in them can add elements; such requests count as having no certificate.
 func EnvoyHops(proxies int, t Trust) Source {
 	s := field("X-Forwarded-Client-Cert", func(v string) (Thumbprint, error) { return parseXFCC(v, proxies) }, t)
 	if proxies < 1 {
@@ -91,19 +91,19 @@ func EnvoyHops(proxies int, t Trust) Source {
 	return s
 }
 
-// EscapedPEM takes it from a field with a URL-encoded PEM block, which may be
-// followed by those of its chain: $ssl_client_escaped_cert of nginx, ssl-client-cert
-// of ingress-nginx, X-Amzn-Mtls-Clientcert and X-Amzn-Mtls-Clientcert-Leaf of AWS,
+// EscapedPEM takes the certificate from a field with a URL-encoded PEM block, which
+// may be followed by those of its chain: $ssl_client_escaped_cert of nginx,
+// ssl-client-cert of ingress-nginx, X-Amzn-Mtls-Clientcert and X-Amzn-Mtls-Clientcert-Leaf of AWS,
 // SSL_CLIENT_CERT of Apache.
 func EscapedPEM(name string, t Trust) Source { return field(name, parseEscapedPEM, t) }
 
-// Traefik takes it from X-Forwarded-Tls-Client-Cert: base64 of the certificate's
-// DER form, and of its chain behind commas. Traefik leaves a field alone that is
-// sent by a client without a certificate: it must demand one
-// (RequireAnyClientCert), or remove the field first.
+// Traefik takes the certificate from X-Forwarded-Tls-Client-Cert: base64 of its DER
+// form, and of its chain behind commas. Traefik passes on the field of a client that
+// has no certificate: set Traefik up to require one (RequireAnyClientCert), or to
+// remove the field first.
 func Traefik(t Trust) Source { return field("X-Forwarded-Tls-Client-Cert", parseTraefik, t) }
 
-// Base64DER takes it from a field with base64 of the certificate's DER form:
+// Base64DER takes the certificate from a field with base64 of its DER form:
 // "%[ssl_c_der,base64]" of HAProxy, X-ARR-ClientCert of Azure App Service.
 func Base64DER(name string, t Trust) Source { return field(name, parseBase64, t) }
 

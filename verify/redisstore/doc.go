@@ -1,5 +1,5 @@
-// Package redisstore keeps in a Redis what the replicas of a service must agree
-// on. That is, which DPoP proofs were used: a [Store] is a
+// Package redisstore keeps in Redis what the replicas of a service have to share:
+// which DPoP proofs were used. A [Store] is a
 // [github.com/bearerkit/bearerkit/verify/dpop.ReplayStore].
 //
 //	store, err := redisstore.New(redisstore.Config{
@@ -7,19 +7,19 @@
 //		Service: "orders",
 //	})
 //
-// # What is in the Redis
+// # What is kept
 //
 // For each proof a key with the service's name and a hash, no value, and a time
 // after which it is gone: "bearerkit:orders:proof:…". Nothing of a token, a proof
 // or a client can be read from it. A service needs the commands HELLO, SELECT,
-// CLIENT and SET, CLUSTER SLOTS for a cluster, and CONFIG GET if it is to warn of
-// a maxmemory-policy that evicts keys: an evicted key is a proof that can be used
-// again. Set it to "noeviction", and use a Redis that is not a cache for something
+// CLIENT and SET, CLUSTER SLOTS for a cluster, and CONFIG GET if the store is to warn
+// of a maxmemory-policy that evicts keys: an evicted key is a proof that can be used
+// again. Set the policy to "noeviction", and use a Redis that is not a cache for something
 // else.
 //
-// # When the Redis is away
+// # When Redis is down
 //
-// Nothing is connected before it is needed, so that a service starts without its
+// Nothing is connected before it is needed, so that a service starts without
 // Redis. A call takes [Config.Timeout] at most, then it is an error, and what
 // needed it is refused with 503. A call is never made again: if the first one had
 // reached the Redis, the second would call the proof a replay. After a few

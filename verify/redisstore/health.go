@@ -14,7 +14,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A State is how a store gets on with its Redis.
+// A State says whether Redis answers a store.
 type State string
 
 // The states of a store.
@@ -31,11 +31,11 @@ type Health struct {
 	Since time.Time // when the store got into State; zero while it is idle
 	// LastError is why the last call failed, if State is failing.
 	LastError error
-	// Policy is the maxmemory-policy of the Redis; empty if it does not tell.
+	// Policy is the maxmemory-policy of Redis; empty if Redis does not say.
 	// All but "noeviction" can lose what has to be remembered.
 	Policy string
-	// Failures counts the calls that got no answer, those that were not tried
-	// included.
+	// Failures counts the calls that got no answer, including those that were
+	// not tried.
 	Failures uint64
 }
 

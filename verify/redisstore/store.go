@@ -19,7 +19,7 @@ import (
 	"github.com/bearerkit/bearerkit/verify/dpop"
 )
 
-// Config says where the Redis is and what it is used for.
+// Config says where Redis is and which service uses it.
 type Config struct {
 	// URL is redis://user:password@host:port/db, rediss:// for TLS, or
 	// unix:///path/to/socket?db=0. More addresses of a cluster follow as
@@ -61,7 +61,7 @@ const (
 	bufferSize = 32 << 10 // of a connection, each way, in bytes
 )
 
-// A Store keeps used proofs in a Redis. It is safe for concurrent use.
+// A Store keeps used proofs in Redis. It is safe for concurrent use.
 type Store struct {
 	option  rueidis.ClientOption
 	prefix  string
