@@ -100,11 +100,18 @@ func New(v *verify.Verifier, c Config) (*Auth, error) {
 	if v == nil {
 		return nil, errors.Join(fmt.Errorf("middleware: invalid configuration: %w", &verify.Fault{Field: "Verifier", Problem: "is required"}), c.Validate())
 	}
-	m, err := c.prepare(v.Issuers())
+	m, err := c.prepare(v)
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{verifier: v, config: c, logger: c.Logger, metadata: m, accepted: bearerAlone, offered: []scheme{{name: schemeBearer}}}
+	a := &Auth{verifier: v, config: c, logger: c.Logger, metadata: m}
+	for _, s := range v.Schemes() {
+		a.offered = append(a.offered, scheme{name: s.Name, algs: strings.Join(s.Algorithms, " ")})
+		a.accepted = append(a.accepted, s.Name)
+	}
+	if !slices.Contains(a.accepted, schemeBearer) {
+		a.accepted = append(a.accepted, schemeBearer) // such tokens are refused, and not overlooked
+	}
 	a.config.Credentials = slices.Clone(c.Credentials)
 	if len(c.Credentials) == 0 {
 		a.config.Credentials = defaultCredentials
@@ -124,8 +131,8 @@ func (c Config) Validate() error {
 
 var defaultCredentials = []CredentialSource{AuthorizationHeader()}
 
-// prepare checks the configuration and makes the metadata ready.
-func (c Config) prepare(issuers []string) (m *metadata, err error) {
+// prepare checks the configuration and makes the metadata ready. v may be nil.
+func (c Config) prepare(v *verify.Verifier) (m *metadata, err error) {
 	var bad faults.List[verify.Fault]
 	if !isQuotable(c.Realm) {
 		bad.Add("Realm", "%s", "has characters outside of %x20-21 / %x23-5B / %x5D-7E")
@@ -146,7 +153,7 @@ func (c Config) prepare(issuers []string) (m *metadata, err error) {
 		bad.Join(fmt.Sprintf("Authenticators[%d]", i), k.check())
 	}
 	if c.Metadata != nil {
-		m, err = newMetadata(*c.Metadata, issuers, sources)
+		m, err = newMetadata(*c.Metadata, v, sources, c.ClientCertificate != nil)
 		bad.Join("Metadata", err)
 	}
 	return m, bad.ErrOf("middleware")

@@ -83,7 +83,7 @@ func (a *Auth) log(ctx context.Context, d Decision, f *failure, id *identity) {
 // the last minute: then a clock may be wrong, or the authorization server.
 func (a *Auth) level(f *failure, now time.Time) slog.Level {
 	switch f.reason {
-	case ReasonCanceled:
+	case ReasonCanceled, Reason(verify.ErrNonce): // how clients learn the nonce
 		return slog.LevelDebug
 	case ReasonNoCredentials:
 		if f == noCredentials || f == noneOfAnyKind { // else something is there, in the wrong form

@@ -14,7 +14,8 @@ import (
 )
 
 // ResourceMetadata describes a protected resource to its clients (RFC 9728
-// section 2). The kit adds where tokens are accepted.
+// section 2). The kit adds where tokens are accepted, and how they may be bound to a
+// key.
 type ResourceMetadata struct {
 	// Resource is the resource identifier: an https URL without a fragment
 	// (http is accepted for a loopback address). Required.
@@ -40,7 +41,7 @@ type metadata struct {
 	body []byte
 }
 
-func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSource) (*metadata, error) {
+func newMetadata(c ResourceMetadata, v *verify.Verifier, sources []CredentialSource, certificates bool) (*metadata, error) {
 	var bad faults.List[verify.Fault]
 	u, err := url.Parse(c.Resource)
 	switch {
@@ -72,8 +73,17 @@ func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSourc
 		}
 	}
 	servers := c.AuthorizationServers
-	if servers == nil {
-		servers = issuers
+	var algorithms []string // of DPoP proofs
+	required := false
+	if v != nil {
+		if servers == nil {
+			servers = v.Issuers()
+		}
+		for _, s := range v.Schemes() {
+			if s.Name == schemeDPoP {
+				algorithms, required = s.Algorithms, s.Required
+			}
+		}
 	}
 	body, err := json.Marshal(struct {
 		Resource             string   `json:"resource"`
@@ -84,7 +94,11 @@ func newMetadata(c ResourceMetadata, issuers []string, sources []CredentialSourc
 		Documentation        string   `json:"resource_documentation,omitempty"`
 		PolicyURI            string   `json:"resource_policy_uri,omitempty"`
 		TermsOfServiceURI    string   `json:"resource_tos_uri,omitempty"`
-	}{c.Resource, servers, c.ScopesSupported, methods, c.Name, c.Documentation, c.PolicyURI, c.TermsOfServiceURI})
+		Certificates         bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+		DPoPAlgorithms       []string `json:"dpop_signing_alg_values_supported,omitempty"`
+		DPoPRequired         bool     `json:"dpop_bound_access_tokens_required,omitempty"`
+	}{c.Resource, servers, c.ScopesSupported, methods, c.Name, c.Documentation, c.PolicyURI, c.TermsOfServiceURI,
+		certificates, algorithms, required})
 	if err != nil {
 		return nil, err
 	}

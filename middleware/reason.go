@@ -48,13 +48,15 @@ func Reasons() []Reason {
 // A code is the error code of a refusal, as in its body. It decides the status.
 type code string
 
-// The error codes: those of RFC 6750 section 3.1 and RFC 9470 section 3, and
-// those that stand in bodies alone.
+// The error codes: those of RFC 6750 section 3.1, RFC 9470 section 3 and
+// RFC 9449 section 7.1, and those that stand in bodies alone.
 const (
 	codeInvalidRequest code = "invalid_request"
 	codeInvalidToken   code = "invalid_token"
 	codeScope          code = "insufficient_scope"
 	codeStepUp         code = "insufficient_user_authentication"
+	codeProof          code = "invalid_dpop_proof"
+	codeNonce          code = "use_dpop_nonce"
 	codeUnauthorized   code = "unauthorized"
 	codeDenied         code = "access_denied"
 	codeUnavailable    code = "temporarily_unavailable"

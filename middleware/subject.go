@@ -226,6 +226,10 @@ func refusedToken(err error) *failure {
 		f = unavailable(e.Description(), ReasonCheckUnavailable)
 	case e.Reason == verify.ErrUnavailable:
 		f = unavailable(e.Description(), Reason(e.Reason))
+	case e.Reason == verify.ErrProof || e.Reason == verify.ErrReplayed:
+		f.code = codeProof
+	case e.Reason == verify.ErrNonce:
+		f.code = codeNonce
 	case e.Reason == verify.ErrSyntax:
 		return malformedRequest(e.Description())
 	}

@@ -15,7 +15,8 @@ import (
 // is a binding; if it has several of them, all are proved. A binding must be safe for
 // concurrent use. It may also have these methods:
 //
-//   - Required() bool reports that all tokens must be bound by this binding.
+//   - Required() bool reports that all tokens must be bound, by this binding or
+//     another one.
 //   - Algorithms() []string returns the JWS algorithms of proofs, for challenges and
 //     metadata (RFC 9449 sections 5.1 and 7.1).
 //   - Bind(Opener) error, Unbind(), Health() Health and Close() error, as those of a
@@ -129,10 +130,8 @@ func (g *grant) prove(ctx context.Context, r *Request) error {
 		}
 		return refuse(ErrBound, "")
 	}
-	for _, b := range g.issuer.bindings {
-		if b.required && !slices.ContainsFunc(g.bound.keys, func(k boundKey) bool { return k.by == b }) {
-			return &Error{Reason: ErrBound, says: "the token is not bound to a key, as this service demands"}
-		}
+	if len(g.bound.keys) == 0 && slices.ContainsFunc(g.issuer.bindings, func(b *binding) bool { return b.required }) {
+		return &Error{Reason: ErrBound, says: "the token is not bound to a key, as this service demands"}
 	}
 	if len(g.bound.keys) > 0 && r == nil {
 		return refuse(ErrBound, "")
@@ -176,21 +175,27 @@ type Scheme struct {
 	Required bool
 }
 
-// Schemes returns the authentication schemes of the configured issuers' tokens: those
-// of bindings first, and Bearer last, unless another one is required.
+// Schemes returns the authentication schemes of tokens: those of bindings first, and
+// Bearer last, unless another one is required. The bindings of issuers that
+// Config.FindIssuer returns are not among them, unless they are those of all issuers.
 func (v *Verifier) Schemes() []Scheme {
-	var list []Scheme
+	lists := [][]*binding{v.bindings}
 	for _, iss := range v.list {
-		for _, b := range iss.bindings {
-			if b.scheme == schemeBearer || slices.ContainsFunc(list, func(s Scheme) bool { return strings.EqualFold(s.Name, b.scheme) }) {
-				continue
-			}
-			s := Scheme{Name: b.Scheme(), Required: v.finder == nil && !slices.ContainsFunc(v.list, func(o *issuer) bool { return !o.requires(b.scheme) })}
-			if a, ok := b.Binding.(interface{ Algorithms() []string }); ok {
-				s.Algorithms = a.Algorithms()
-			}
-			list = append(list, s)
+		lists = append(lists, iss.bindings)
+	}
+	var list []Scheme
+	for _, b := range slices.Concat(lists...) {
+		if b.scheme == schemeBearer || slices.ContainsFunc(list, func(s Scheme) bool { return strings.EqualFold(s.Name, b.scheme) }) {
+			continue
 		}
+		s := Scheme{Name: b.Scheme(), Required: requires(v.bindings, b.scheme)}
+		if v.finder == nil && !s.Required {
+			s.Required = !slices.ContainsFunc(v.list, func(o *issuer) bool { return !requires(o.bindings, b.scheme) })
+		}
+		if a, ok := b.Binding.(interface{ Algorithms() []string }); ok {
+			s.Algorithms = a.Algorithms()
+		}
+		list = append(list, s)
 	}
 	if !slices.ContainsFunc(list, func(s Scheme) bool { return s.Required }) {
 		list = append(list, Scheme{Name: "Bearer"})
@@ -198,9 +203,11 @@ func (v *Verifier) Schemes() []Scheme {
 	return list
 }
 
-// requires reports whether tokens of the issuer must come with a scheme.
-func (iss *issuer) requires(scheme string) bool {
-	return slices.ContainsFunc(iss.bindings, func(b *binding) bool { return b.required && b.scheme == scheme })
+// requires reports whether tokens must come with a scheme, if these are the bindings
+// of their issuer: they must be bound, and every binding is of that scheme.
+func requires(bindings []*binding, scheme string) bool {
+	return slices.ContainsFunc(bindings, func(b *binding) bool { return b.required }) &&
+		!slices.ContainsFunc(bindings, func(b *binding) bool { return b.scheme != scheme })
 }
 
 // newBindings makes bindings ready and appends them to others. field is that of the

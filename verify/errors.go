@@ -22,6 +22,9 @@ const (
 	ErrAudience    Reason = "audience"      // meant for another resource server
 	ErrClaim       Reason = "claim"         // a required claim is missing, or one has the wrong type
 	ErrBound       Reason = "bound"         // bound to a key ("cnf"), whose possession was not proved
+	ErrProof       Reason = "proof"         // the DPoP proof is missing, or a check of RFC 9449 section 4.3 failed
+	ErrNonce       Reason = "nonce"         // the DPoP proof has no nonce of this service, or an old one
+	ErrReplayed    Reason = "replayed"      // the DPoP proof was used before
 	ErrUnknownKey  Reason = "unknown_key"   // the issuer has no such key for this algorithm
 	ErrSignature   Reason = "signature"     // the signature does not verify
 	ErrInactive    Reason = "inactive"      // the authorization server says that it is not active: revoked, or never issued
@@ -42,6 +45,9 @@ var descriptions = map[Reason]string{
 	ErrAudience:    "the token is meant for another audience",
 	ErrClaim:       "a claim of the token is missing or has the wrong type",
 	ErrBound:       "the token is bound to a key whose possession was not proved",
+	ErrProof:       "the DPoP proof is missing or not valid",
+	ErrNonce:       "the DPoP proof needs a nonce of this service",
+	ErrReplayed:    "the DPoP proof was used before",
 	ErrUnknownKey:  "the token's key is not known",
 	ErrSignature:   "the token's signature is not valid",
 	ErrInactive:    "the token is not active",
@@ -52,7 +58,7 @@ var descriptions = map[Reason]string{
 // Reasons returns all reasons, for metrics that have one series for each.
 func Reasons() []Reason {
 	return []Reason{ErrTooLarge, ErrSyntax, ErrMalformed, ErrCritical, ErrAlgorithm, ErrType, ErrIssuer, ErrExpired,
-		ErrNotYetValid, ErrAudience, ErrClaim, ErrBound, ErrUnknownKey, ErrSignature, ErrInactive, ErrRejected, ErrUnavailable}
+		ErrNotYetValid, ErrAudience, ErrClaim, ErrBound, ErrProof, ErrNonce, ErrReplayed, ErrUnknownKey, ErrSignature, ErrInactive, ErrRejected, ErrUnavailable}
 }
 
 // Error makes a Reason an error, so that errors.Is(err, verify.ErrExpired)

@@ -12,7 +12,7 @@ import (
 // The reasons are a closed set whose texts others count and compare by.
 func TestReasons(t *testing.T) {
 	want := []string{"too_large", "syntax", "malformed", "critical", "algorithm", "type", "issuer", "expired", "not_yet_valid",
-		"audience", "claim", "bound", "unknown_key", "signature", "inactive", "rejected", "unavailable"}
+		"audience", "claim", "bound", "proof", "nonce", "replayed", "unknown_key", "signature", "inactive", "rejected", "unavailable"}
 	seen := map[string]bool{}
 	for i, r := range verify.Reasons() {
 		if i >= len(want) || string(r) != want[i] {
