@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/middleware"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
@@ -215,7 +216,7 @@ type fixture struct {
 	keyed    *middleware.Auth           // takes API keys beside tokens
 	keys     map[string]*verifytest.Key // the issuer's, by algorithm
 	resolved atomic.Int64
-	log      *syncBuffer
+	log      *testkit.LogBuffer
 	secrets  []string // what callers sent
 	logged   []string // what of it is for the log
 	answers  strings.Builder
@@ -225,7 +226,7 @@ type fixture struct {
 }
 
 func newFixture(t *testing.T) *fixture {
-	f := &fixture{issuer: verifytest.NewServer(), evil: verifytest.NewServer(), log: &syncBuffer{}, waits: make(chan bool)}
+	f := &fixture{issuer: verifytest.NewServer(), evil: verifytest.NewServer(), log: &testkit.LogBuffer{}, waits: make(chan bool)}
 	gone := verifytest.NewServer()
 	f.keys = map[string]*verifytest.Key{}
 	for _, alg := range []string{"ES256", "RS256", "PS256", "EdDSA"} {
@@ -403,21 +404,4 @@ func send(t *testing.T, addr net.Addr, c testCase) *response {
 		t.Fatal(err)
 	}
 	return &response{resp.StatusCode, resp.Header, body}
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
@@ -42,7 +43,7 @@ func TestIntrospectionWithoutKeys(t *testing.T) {
 				t.Errorf("%d questions before there was one", n)
 			}
 			fleets["always"] = introspecting(t, "always", []*verifytest.Server{issuer})
-			eventually(t, "each has asked whether it is answered", func() bool { return requests() == len(fleets["always"]) })
+			testkit.Eventually(t, "each has asked whether it is answered", func() bool { return requests() == len(fleets["always"]) })
 			for _, mode := range []string{"fallback", "always"} {
 				f := fleets[mode]
 				f.want(t, mode+": JWT", "/api/protected", good, 200)
@@ -68,7 +69,7 @@ func TestIntrospectionWithoutKeys(t *testing.T) {
 			issuer.Heal(verifytest.JWKS)
 			f := fleets["fallback"]
 			for _, base := range f {
-				eventually(t, "keys", func() bool {
+				testkit.Eventually(t, "keys", func() bool {
 					before := requests()
 					status, _ := get(t, base, "GET", "/api/protected", issuer.Token(nil))
 					return status == 200 && requests() == before

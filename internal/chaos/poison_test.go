@@ -1,7 +1,6 @@
 package chaos_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,38 +12,20 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// logBuffer collects what a source logs.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // service makes a verifier and its key source.
-func service(t *testing.T, issuer *verifytest.Server, c jwks.Config) (*verify.Verifier, *jwks.Source, *logBuffer) {
+func service(t *testing.T, issuer *verifytest.Server, c jwks.Config) (*verify.Verifier, *jwks.Source, *testkit.LogBuffer) {
 	t.Helper()
-	log := &logBuffer{}
+	log := &testkit.LogBuffer{}
 	c.Issuer, c.Logger = issuer.Issuer(), slog.New(slog.NewTextHandler(log, nil))
 	source := jwks.New(c)
 	v, err := verify.New(verify.Config{Issuers: []verify.Issuer{{Issuer: issuer.Issuer(), Audience: []string{issuer.Audience()}, Keys: source}}})
@@ -158,19 +139,19 @@ func TestPoison(t *testing.T) {
 				good() // each has its keys now
 			}
 			issuer.Fail(verifytest.JWKS, fault)
-			eventually(t, "failing", func() bool { good(); return source.Health().State == verify.StateFailing })
+			testkit.Eventually(t, "failing", func() bool { good(); return source.Health().State == verify.StateFailing })
 			h := source.Health()
 			if !h.Ready || h.LastError == nil || detailOf(source).Keys != 1 {
 				t.Errorf("health %+v", h)
 			}
 			failures := detailOf(source).Counters.Failures
 			if name != "hangs" && name != "a byte a second" {
-				eventually(t, "another try", func() bool { good(); return detailOf(source).Counters.Failures > failures })
+				testkit.Eventually(t, "another try", func() bool { good(); return detailOf(source).Counters.Failures > failures })
 			}
 			issuer.Heal()
-			eventually(t, "ready again", func() bool { good(); return source.Health().State == verify.StateReady })
+			testkit.Eventually(t, "ready again", func() bool { good(); return source.Health().State == verify.StateReady })
 			// The line is written a moment after the state has changed.
-			eventually(t, "the log says so", func() bool { return strings.Contains(log.String(), "refreshed again") })
+			testkit.Eventually(t, "the log says so", func() bool { return strings.Contains(log.String(), "refreshed again") })
 			text := log.String()
 			for part, want := range map[string]int{"level=WARN": 1, "level=ERROR": 0, "refreshed again": 1} {
 				if n := strings.Count(text, part); n != want {
@@ -201,12 +182,12 @@ func poisonIsBounded(t *testing.T, issuer *verifytest.Server, c jwks.Config) {
 	defer issuer.Close()
 	issuer.SetHeader(verifytest.JWKS, "Cache-Control", "max-age=1")
 	_, source, _ := service(t, issuer, c)
-	eventually(t, "ready", func() bool { return source.Health().Ready })
+	testkit.Eventually(t, "ready", func() bool { return source.Health().Ready })
 	issuer.Fail(verifytest.JWKS, verifytest.Answer(endless))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	n := detailOf(source).Counters.Failures
-	eventually(t, "three failures", func() bool { return detailOf(source).Counters.Failures >= n+3 })
+	testkit.Eventually(t, "three failures", func() bool { return detailOf(source).Counters.Failures >= n+3 })
 	runtime.ReadMemStats(&after)
 	// TotalAlloc counts the server's side and this loop's too.
 	if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 3*6 {
@@ -229,7 +210,7 @@ func TestSnapshot(t *testing.T) {
 	write := func(t *testing.T, from *verifytest.Server, file string) {
 		t.Helper()
 		v, _, _ := service(t, from, jwks.Config{Snapshot: file})
-		eventually(t, "a snapshot", func() bool { _, err := os.Stat(file); return err == nil && v.Ready() })
+		testkit.Eventually(t, "a snapshot", func() bool { _, err := os.Stat(file); return err == nil && v.Ready() })
 		v.Close()
 	}
 	file := filepath.Join(dir, "keys.json")
@@ -343,7 +324,7 @@ func TestLife(t *testing.T) {
 			t.Fatalf("Close took %v", d)
 		}
 	}
-	eventually(t, "the goroutines are gone", func() bool { return runtime.NumGoroutine() <= before+5 })
+	testkit.Eventually(t, "the goroutines are gone", func() bool { return runtime.NumGoroutine() <= before+5 })
 }
 
 // TestRestart: an API that restarts while its issuer is down serves at once with the
@@ -363,8 +344,8 @@ func TestRestart(t *testing.T) {
 			issuers := []*verifytest.Server{issuer}
 			tok := issuer.Token(nil)
 			base := run(t, framework, issuers, "JWKS_SNAPSHOT="+file)
-			eventually(t, "ready", func() bool { return call(base, tok) == 200 })
-			eventually(t, "a snapshot", func() bool { _, err := os.Stat(file); return err == nil })
+			testkit.Eventually(t, "ready", func() bool { return call(base, tok) == 200 })
+			testkit.Eventually(t, "a snapshot", func() bool { _, err := os.Stat(file); return err == nil })
 			issuer.Down()
 			if status := call(run(t, framework, issuers, "JWKS_SNAPSHOT="+file), tok); status != 200 {
 				t.Errorf("with a snapshot: %d", status)
@@ -375,7 +356,7 @@ func TestRestart(t *testing.T) {
 			}
 			issuer.Up()
 			up := time.Now()
-			eventually(t, "recovered", func() bool { return call(bare, tok) == 200 })
+			testkit.Eventually(t, "recovered", func() bool { return call(bare, tok) == 200 })
 			if d := time.Since(up); d > 2*time.Second+ground(framework).slack() {
 				t.Errorf("served again after %v", d)
 			}

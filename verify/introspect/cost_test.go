@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
@@ -258,7 +259,7 @@ func TestBadTokensDoNotPushOutGoodOnes(t *testing.T) {
 	if n := calls(issuer) - before; n != 0 {
 		t.Errorf("%d of %d good tokens were forgotten", n, good)
 	}
-	eventually(t, "within its bounds", func() bool { return healthOf(s).Remembered <= good+good })
+	testkit.Eventually(t, "within its bounds", func() bool { return healthOf(s).Remembered <= good+good })
 }
 
 // The cache is bounded, in entries and in bytes.
@@ -269,13 +270,13 @@ func TestCacheIsBounded(t *testing.T) {
 	for i := range 10 * size {
 		ask(t, s, query(issuer.OpaqueToken(verifytest.Claims{"n": i})))
 	}
-	eventually(t, "no more than its entries", func() bool { return healthOf(s).Remembered <= size })
+	testkit.Eventually(t, "no more than its entries", func() bool { return healthOf(s).Remembered <= size })
 	s = open(t, issuer, func(c *introspect.Config) { c.CacheSize, c.TTL = size, time.Hour })
 	big := strings.Repeat("x", 20<<10)
 	for i := range 10 * size {
 		ask(t, s, query(issuer.OpaqueToken(verifytest.Claims{"n": i, "big": big})))
 	}
-	eventually(t, "no more than its bytes", func() bool { return healthOf(s).Remembered <= size/10 })
+	testkit.Eventually(t, "no more than its bytes", func() bool { return healthOf(s).Remembered <= size/10 })
 }
 
 // The answer to a fresh query counts for all other queries at once.
@@ -438,8 +439,8 @@ func TestNothingSaysTheToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			issuer := newIssuer(t)
 			issuer.Fail(verifytest.Introspection, fault)
-			var log logBuffer
-			v, s := verifier(t, issuer, false, func(c *introspect.Config) { c.Logger = log.logger() })
+			var log testkit.LogBuffer
+			v, s := verifier(t, issuer, false, func(c *introspect.Config) { c.Logger = log.Logger() })
 			var said bytes.Buffer
 			for range 6 {
 				_, err := verifyFresh(v)(t.Context(), token)

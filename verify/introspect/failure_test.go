@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
@@ -507,13 +508,13 @@ func TestImpatientCallers(t *testing.T) {
 
 // The log has one line for each change of state, however long the state lasts.
 func TestLogSaysChangesOnce(t *testing.T) {
-	var log logBuffer
-	bubble(t, func(c *introspect.Config) { c.Logger = log.logger() }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
+	var log testkit.LogBuffer
+	bubble(t, func(c *introspect.Config) { c.Logger = log.Logger() }, func(t *testing.T, issuer *verifytest.Server, s *introspect.Source) {
 		want := func(lines int, last string) {
 			t.Helper()
 			text := strings.TrimSpace(log.String())
-			if log.lines() != lines || !strings.Contains(text[strings.LastIndex(text, "\n")+1:], last) {
-				t.Errorf("%d lines, want %d and last %q:\n%s", log.lines(), lines, last, text)
+			if log.Count("\n") != lines || !strings.Contains(text[strings.LastIndex(text, "\n")+1:], last) {
+				t.Errorf("%d lines, want %d and last %q:\n%s", log.Count("\n"), lines, last, text)
 			}
 		}
 		many := func() {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bearerkit/bearerkit/internal/nettest"
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/verifytest"
@@ -181,9 +182,9 @@ func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 					issuer.SetMetadata(e, map[string]any{"introspection_endpoint": endpoint + "?apikey=" + secret})
 				}
 			}
-			var log logBuffer
+			var log testkit.LogBuffer
 			s := open(t, issuer, func(c *introspect.Config) {
-				if c.URL, c.Logger = endpoint+"?apikey="+secret, log.logger(); tc.found {
+				if c.URL, c.Logger = endpoint+"?apikey="+secret, log.Logger(); tc.found {
 					c.URL = ""
 				}
 			})

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/introspect"
 	"github.com/bearerkit/bearerkit/verify/jwks"
@@ -140,15 +141,15 @@ func TestAlwaysIsReadyOnceAnswersCome(t *testing.T) {
 		{"a gateway", endpoint(verifytest.Status(502)), "WARN", "status 502", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var log logBuffer
+			var log testkit.LogBuffer
 			edit := func(s *verifytest.Server, c *introspect.Config) {
 				tc.edit(s, c)
-				c.Logger = log.logger()
+				c.Logger = log.Logger()
 			}
 			alwaysAsking(t, edit, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
 				time.Sleep(5 * time.Second) // as long as a call may last
 				synctest.Wait()
-				if text := log.String(); log.lines() != 1 || !strings.Contains(text, "level="+tc.level) || !strings.Contains(text, tc.says) {
+				if text := log.String(); log.Count("\n") != 1 || !strings.Contains(text, "level="+tc.level) || !strings.Contains(text, tc.says) {
 					t.Errorf("the log says\n%s", text)
 				}
 				if err := v.NotReady(); err == nil || !strings.Contains(err.Error(), tc.says) {
@@ -163,7 +164,7 @@ func TestAlwaysIsReadyOnceAnswersCome(t *testing.T) {
 				if d := poll(t, v, true); d > 2*time.Second {
 					t.Errorf("ready after %v", d)
 				}
-				if log.lines() != 2 {
+				if log.Count("\n") != 2 {
 					t.Errorf("the log says\n%s", log.String())
 				}
 				stays(t, v, true)
@@ -348,10 +349,10 @@ func TestLogNamesWhatFailed(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			issuer := newIssuer(t)
-			var log logBuffer
+			var log testkit.LogBuffer
 			s := open(t, issuer, func(c *introspect.Config) {
 				tc.edit(issuer, c)
-				c.Logger = log.logger()
+				c.Logger = log.Logger()
 			})
 			for range 5 {
 				fail(t, s, verified("token"))
@@ -362,8 +363,8 @@ func TestLogNamesWhatFailed(t *testing.T) {
 					t.Errorf("no %q in\n%s", want, text)
 				}
 			}
-			if log.lines() != 1 || strings.Contains(text, secret) || strings.Contains(fmt.Sprintf("%+v", healthOf(s)), secret) {
-				t.Errorf("%d lines:\n%s", log.lines(), text)
+			if log.Count("\n") != 1 || strings.Contains(text, secret) || strings.Contains(fmt.Sprintf("%+v", healthOf(s)), secret) {
+				t.Errorf("%d lines:\n%s", log.Count("\n"), text)
 			}
 		})
 	}
@@ -419,9 +420,9 @@ func TestLateCheckDoesNotCount(t *testing.T) {
 
 // A server that refuses this client after it was down gets another log line.
 func TestLogSaysWhenItIsTheSetup(t *testing.T) {
-	var log logBuffer
+	var log testkit.LogBuffer
 	alwaysAsking(t, func(s *verifytest.Server, c *introspect.Config) {
-		c.Auth, c.Logger = introspect.Basic(verifytest.ClientID, "another"), log.logger()
+		c.Auth, c.Logger = introspect.Basic(verifytest.ClientID, "another"), log.Logger()
 		s.Down()
 	}, func(t *testing.T, issuer *verifytest.Server, v *verify.Verifier, s *introspect.Source) {
 		stays(t, v, false)

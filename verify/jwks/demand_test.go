@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
@@ -132,9 +133,9 @@ func TestLastFetchIsForNewKeys(t *testing.T) {
 // line until the budget is full again, and Health says until when.
 func TestSpentBudgetIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logs logBuffer
+		var logs testkit.LogBuffer
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=3600")}
-		s := ready(t, f, jwks.Config{Logger: logs.logger()})
+		s := ready(t, f, jwks.Config{Logger: logs.Logger()})
 		defer s.Close()
 		flood := func(d time.Duration) {
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
@@ -143,7 +144,7 @@ func TestSpentBudgetIsTold(t *testing.T) {
 		}
 		warnings := func(want int) {
 			t.Helper()
-			if n := logs.count("level=WARN"); n != want || logs.count("until=") != want {
+			if n := logs.Count("level=WARN"); n != want || logs.Count("until=") != want {
 				t.Errorf("%d warnings, want %d:\n%s", n, want, &logs)
 			}
 		}

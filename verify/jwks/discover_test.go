@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
@@ -110,11 +111,11 @@ func metadata(uri string) http.HandlerFunc {
 	return serving(fmt.Sprintf(`{"issuer":%q,"jwks_uri":%q}`, issuerURL, uri))
 }
 
-func discovering(t *testing.T, h http.HandlerFunc, logs *logBuffer) (*jwks.Source, *fakeIssuer) {
+func discovering(t *testing.T, h http.HandlerFunc, logs *testkit.LogBuffer) (*jwks.Source, *fakeIssuer) {
 	f := &fakeIssuer{handler: h}
 	c := jwks.Config{Issuer: issuerURL, Client: &http.Client{Transport: f}}
 	if logs != nil {
-		c.Logger = logs.logger()
+		c.Logger = logs.Logger()
 	}
 	return open(t, c), f
 }
@@ -220,7 +221,7 @@ func TestMetadataTurnsBad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var logs logBuffer
+				var logs testkit.LogBuffer
 				s, f := discovering(t, routes(openIDURL, metadata(keysURL), keysURL, serving(document(newKey("a")))), &logs)
 				defer s.Close()
 				time.Sleep(time.Second)
@@ -237,7 +238,7 @@ func TestMetadataTurnsBad(t *testing.T) {
 				if h := healthOf(s); h.LastError != nil {
 					t.Errorf("health: %+v", h)
 				}
-				if logs.count("level=WARN") != 1 || logs.count("can be used again") != 1 {
+				if logs.Count("level=WARN") != 1 || logs.Count("can be used again") != 1 {
 					t.Errorf("log:\n%s", &logs)
 				}
 			})

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
@@ -173,9 +174,9 @@ func TestETag(t *testing.T) {
 // second to a minute, and recovery is noticed.
 func TestBackoffWithKeysInHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logs logBuffer
+		var logs testkit.LogBuffer
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=60")}
-		s := ready(t, f, jwks.Config{Logger: logs.logger()})
+		s := ready(t, f, jwks.Config{Logger: logs.Logger()})
 		defer s.Close()
 		f.set(status(500))
 		time.Sleep(time.Minute)
@@ -203,11 +204,11 @@ func TestBackoffWithKeysInHand(t *testing.T) {
 		f.set(serving(document(newKey("b"))))
 		time.Sleep(time.Minute)
 		wantKeys(t, s, "b")
-		if n := logs.count("level=WARN"); n != 1 {
+		if n := logs.Count("level=WARN"); n != 1 {
 			t.Errorf("%d warnings for one outage:\n%s", n, &logs)
 		}
 		for _, want := range []string{"key set ready", "key set refreshed again", "key set changed", "added=[b]", "removed=[a]", "issuer=" + issuerURL} {
-			if logs.count(want) == 0 {
+			if logs.Count(want) == 0 {
 				t.Errorf("no %q in the log:\n%s", want, &logs)
 			}
 		}
@@ -244,9 +245,9 @@ func TestDownAtStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var logs logBuffer
+				var logs testkit.LogBuffer
 				f := &fakeIssuer{handler: slowly(50*time.Millisecond, down)}
-				s := open(t, jwks.Config{URL: keysURL, Client: &http.Client{Transport: f}, Logger: logs.logger()})
+				s := open(t, jwks.Config{URL: keysURL, Client: &http.Client{Transport: f}, Logger: logs.Logger()})
 				defer s.Close()
 				if _, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet}); err == nil {
 					t.Fatal("no error")
@@ -279,7 +280,7 @@ func TestDownAtStart(t *testing.T) {
 				f.set(serving(document(newKey("a"))))
 				time.Sleep(1100 * time.Millisecond)
 				wantKeys(t, s, "a")
-				if logs.count("level=ERROR") != 1 || logs.count("refreshed again") != 1 {
+				if logs.Count("level=ERROR") != 1 || logs.Count("refreshed again") != 1 {
 					t.Errorf("log:\n%s", &logs)
 				}
 			})
@@ -336,9 +337,9 @@ func TestHangingIssuer(t *testing.T) {
 // After MaxStale there is an error in place of a set, and retries are faster.
 func TestMaxStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logs logBuffer
+		var logs testkit.LogBuffer
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=60")}
-		s := ready(t, f, jwks.Config{MaxStale: time.Hour, Logger: logs.logger()})
+		s := ready(t, f, jwks.Config{MaxStale: time.Hour, Logger: logs.Logger()})
 		defer s.Close()
 		f.set(status(429, "Retry-After", "86400"))
 		time.Sleep(time.Hour - time.Second)
@@ -362,7 +363,7 @@ func TestMaxStale(t *testing.T) {
 		f.set(serving(document(newKey("a"))))
 		time.Sleep(1100 * time.Millisecond)
 		wantKeys(t, s, "a")
-		if logs.count("too old") != 1 || logs.count("level=WARN") != 1 {
+		if logs.Count("too old") != 1 || logs.Count("level=WARN") != 1 {
 			t.Errorf("log:\n%s", &logs)
 		}
 	})

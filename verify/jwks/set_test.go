@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
@@ -57,20 +58,20 @@ func TestCertificatesInOddForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var logs logBuffer
+				var logs testkit.LogBuffer
 				f := &fakeIssuer{handler: serving(document(with(rsaJWK("k"), "x5c", tc.x5c)))}
-				s := ready(t, f, jwks.Config{Logger: logs.logger()})
+				s := ready(t, f, jwks.Config{Logger: logs.Logger()})
 				defer s.Close()
 				wantKeys(t, s, "k")
 				synctest.Wait() // the log comes a moment later
 				h := healthOf(s)
-				if len(h.Skipped) > 0 || logs.count("level=WARN") > 0 {
+				if len(h.Skipped) > 0 || logs.Count("level=WARN") > 0 {
 					t.Errorf("skipped %v\n%s", h.Skipped, &logs)
 				}
 				switch {
-				case tc.note == "" && (len(h.Noted) > 0 || logs.count("noted") > 0):
+				case tc.note == "" && (len(h.Noted) > 0 || logs.Count("noted") > 0):
 					t.Errorf("noted %v\n%s", h.Noted, &logs)
-				case tc.note != "" && (len(h.Noted) != 1 || h.Noted[0].ID != "k" || !strings.Contains(h.Noted[0].Reason, tc.note) || logs.count("noted=") != 1):
+				case tc.note != "" && (len(h.Noted) != 1 || h.Noted[0].ID != "k" || !strings.Contains(h.Noted[0].Reason, tc.note) || logs.Count("noted=") != 1):
 					t.Errorf("noted %v, want %q\n%s", h.Noted, tc.note, &logs)
 				}
 			})
@@ -111,9 +112,9 @@ func TestKeysForOtherUses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var logs logBuffer
+				var logs testkit.LogBuffer
 				f := &fakeIssuer{handler: serving(document(newKey("good"), tc.key))}
-				s := ready(t, f, jwks.Config{Logger: logs.logger()})
+				s := ready(t, f, jwks.Config{Logger: logs.Logger()})
 				defer s.Close()
 				wantKeys(t, s, "good")
 				synctest.Wait() // the log comes a moment later
@@ -122,7 +123,7 @@ func TestKeysForOtherUses(t *testing.T) {
 				if len(of[tc.other]) != 1 || of[tc.other][0].ID != "k" || len(of[!tc.other]) != 0 {
 					t.Errorf("skipped %v, for other uses %v", h.Skipped, h.OtherUse)
 				}
-				if (logs.count("level=WARN") == 0) != tc.other {
+				if (logs.Count("level=WARN") == 0) != tc.other {
 					t.Errorf("log:\n%s", &logs)
 				}
 				if _, skipped, err := jwks.Parse([]byte(document(tc.key))); err != nil || len(skipped) != 1 {
@@ -152,13 +153,13 @@ func TestLogOfChanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var logs logBuffer
+				var logs testkit.LogBuffer
 				f := &fakeIssuer{handler: serving(document(tc.before...))}
-				s := ready(t, f, jwks.Config{Logger: logs.logger()})
+				s := ready(t, f, jwks.Config{Logger: logs.Logger()})
 				defer s.Close()
 				f.set(serving(document(tc.after...)))
 				time.Sleep(10 * time.Minute)
-				if logs.count("key set changed") != 1 || logs.count(tc.want) != 1 {
+				if logs.Count("key set changed") != 1 || logs.Count(tc.want) != 1 {
 					t.Errorf("want %s:\n%s", tc.want, &logs)
 				}
 			})
@@ -176,13 +177,13 @@ func TestLogOfAnotherIssuer(t *testing.T) {
 		"https://" + strings.Repeat("x", 999): strings.Repeat("x", 192) + "…",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var logs logBuffer
+			var logs testkit.LogBuffer
 			s, _ := discovering(t, routes(openIDURL, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = w.Write([]byte(`{"issuer":` + jsonText(named) + `,"jwks_uri":"` + keysURL + `"}`))
 			})), &logs)
 			defer s.Close()
 			synctest.Wait()
-			if !strings.Contains(logs.String(), want) || logs.count("secret") > 0 || len(logs.String()) > 2000 {
+			if !strings.Contains(logs.String(), want) || logs.Count("secret") > 0 || len(logs.String()) > 2000 {
 				t.Errorf("want %s:\n%s", want, &logs)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
 
@@ -52,8 +53,8 @@ func TestSnapshotIsRetried(t *testing.T) {
 	file := filepath.Join(dir, "keys.json")
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=10")}
-		var logs logBuffer
-		s := ready(t, f, jwks.Config{Snapshot: file, Logger: logs.logger()})
+		var logs testkit.LogBuffer
+		s := ready(t, f, jwks.Config{Snapshot: file, Logger: logs.Logger()})
 		defer s.Close()
 		synctest.Wait()
 		if ids := snapshotIDs(t, file); !slices.Equal(ids, []string{"a"}) {
@@ -69,7 +70,7 @@ func TestSnapshotIsRetried(t *testing.T) {
 		if healthOf(s).Snapshot == nil {
 			t.Error("Health says nothing of a snapshot that could not be written")
 		}
-		if n := logs.count("level=WARN"); n != 1 {
+		if n := logs.Count("level=WARN"); n != 1 {
 			t.Errorf("%d warnings of one fault:\n%s", n, &logs)
 		}
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -151,9 +152,9 @@ func TestSavingThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
 		f := &fakeIssuer{handler: serving(document(newKey("a")), "Cache-Control", "max-age=10")}
-		var logs logBuffer
+		var logs testkit.LogBuffer
 		c := jwks.Config{URL: keysURL, Client: &http.Client{Transport: f}, Snapshot: file}
-		c.Logger = slog.New(stuckHandler{logs.logger().Handler(), new(atomic.Bool), free})
+		c.Logger = slog.New(stuckHandler{logs.Logger().Handler(), new(atomic.Bool), free})
 		s := jwks.New(c)
 		if err := s.Bind(issuerURL); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/jwks"
 )
@@ -42,12 +43,12 @@ func (h bindingHandler) Enabled(ctx context.Context, level slog.Level) bool {
 // A source that runs can be bound by another verifier. The race detector would report a
 // Bind that writes what the refresher reads.
 func TestBindWhileRunning(t *testing.T) {
-	var logs logBuffer
+	var logs testkit.LogBuffer
 	var wg sync.WaitGroup
 	f := &fakeIssuer{handler: serving(document(newKey("a")))}
 	c := jwks.Config{URL: keysURL, Client: &http.Client{Transport: f}}
 	var s *jwks.Source
-	c.Logger = slog.New(bindingHandler{logs.logger().Handler(), func() {
+	c.Logger = slog.New(bindingHandler{logs.Logger().Handler(), func() {
 		wg.Go(func() {
 			if err := s.Bind(issuerURL); err != nil {
 				t.Error(err)
@@ -59,7 +60,7 @@ func TestBindWhileRunning(t *testing.T) {
 	if err := s.Bind(issuerURL); err != nil {
 		t.Fatal(err)
 	}
-	for logs.count("key set ready") == 0 {
+	for logs.Count("key set ready") == 0 {
 		_, _ = s.KeySet()
 		time.Sleep(time.Millisecond)
 	}
@@ -106,9 +107,9 @@ func TestNothingSaysTheSecretsOfAURL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var logs logBuffer
+				var logs testkit.LogBuffer
 				f := &fakeIssuer{handler: h}
-				s := open(t, jwks.Config{URL: keysURL + "?apikey=" + secret, Client: &http.Client{Transport: f}, Logger: logs.logger()})
+				s := open(t, jwks.Config{URL: keysURL + "?apikey=" + secret, Client: &http.Client{Transport: f}, Logger: logs.Logger()})
 				defer s.Close()
 				_, err := s.Refresh(t.Context(), verify.Demand{Satisfied: anySet})
 				health := healthOf(s)

@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"github.com/bearerkit/bearerkit/internal/redistest"
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify/redisstore"
 )
 
 func TestDown(t *testing.T) {
 	t.Parallel()
 	server := redistest.New(t)
-	log := &logBuffer{}
-	s := open(t, redisstore.Config{URL: server.URL(), Logger: log.logger()}) // starts without it
+	log := &testkit.LogBuffer{}
+	s := open(t, redisstore.Config{URL: server.URL(), Logger: log.Logger()}) // starts without it
 	fails(t, s, 1, "refused")
 	fails(t, s, 1, "not tried again yet")
 	if h := s.Health(); h.State != redisstore.StateFailing || h.LastError == nil || h.Failures < 4 {
@@ -262,9 +263,9 @@ func TestErrors(t *testing.T) {
 	t.Run("password", func(t *testing.T) {
 		t.Parallel()
 		server := redistest.Start(t, "--requirepass", "correct")
-		log := &logBuffer{}
+		log := &testkit.LogBuffer{}
 		for _, c := range []struct{ user, want string }{{"", "NOAUTH"}, {":hunter2@", "WRONGPASS"}, {"nobody:hunter2@", "WRONGPASS"}} {
-			s := open(t, redisstore.Config{URL: "redis://" + c.user + server.Addr, Logger: log.logger()})
+			s := open(t, redisstore.Config{URL: "redis://" + c.user + server.Addr, Logger: log.Logger()})
 			fails(t, s, 1, c.want)
 			if h := s.Health(); strings.Contains(h.LastError.Error(), "hunter2") {
 				t.Errorf("%v", h.LastError)
@@ -301,16 +302,16 @@ func TestErrors(t *testing.T) {
 func TestEviction(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
-	log := &logBuffer{}
-	s := open(t, redisstore.Config{URL: server.URL(), Logger: log.logger()})
+	log := &testkit.LogBuffer{}
+	s := open(t, redisstore.Config{URL: server.URL(), Logger: log.Logger()})
 	first(t, s, 1, true)
 	if s.Health().Policy != "allkeys-lru" || !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "allkeys-lru") {
 		t.Errorf("%q, %s", s.Health().Policy, log)
 	}
 	// Who may not ask is not warned, and not refused.
 	server.Do("ACL", "SETUSER", "app", "on", ">secret", "~bearerkit:*", "+set", "+hello", "+client", "+auth")
-	log = &logBuffer{}
-	s = open(t, redisstore.Config{URL: "redis://app:secret@" + server.Addr, Logger: log.logger()})
+	log = &testkit.LogBuffer{}
+	s = open(t, redisstore.Config{URL: "redis://app:secret@" + server.Addr, Logger: log.Logger()})
 	first(t, s, 2, true)
 	if s.Health().Policy != "" || strings.Contains(log.String(), "WARN") {
 		t.Errorf("%q, %s", s.Health().Policy, log)

@@ -3,12 +3,10 @@
 package redisstore_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -19,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bearerkit/bearerkit/internal/redistest"
+	"github.com/bearerkit/bearerkit/internal/testkit"
 	"github.com/bearerkit/bearerkit/verify"
 	"github.com/bearerkit/bearerkit/verify/redisstore"
 )
@@ -50,26 +49,6 @@ const patient = 2 * time.Second
 
 func inAMinute() time.Time { return time.Now().Add(time.Minute) }
 
-// A logBuffer collects a logger's lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
 // open makes a store and closes it with the test.
 func open(t testing.TB, c redisstore.Config) *redisstore.Store {
 	t.Helper()
@@ -77,7 +56,7 @@ func open(t testing.TB, c redisstore.Config) *redisstore.Store {
 		c.Service = "orders"
 	}
 	if c.Logger == nil {
-		c.Logger = new(logBuffer).logger()
+		c.Logger = new(testkit.LogBuffer).Logger()
 	}
 	s, err := redisstore.New(c)
 	if err != nil {
@@ -131,8 +110,8 @@ func recovers(t testing.TB, s *redisstore.Store, n int) bool {
 func TestFirst(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	log := &logBuffer{}
-	s, replica := open(t, redisstore.Config{Timeout: patient, URL: server.URL(), Logger: log.logger()}), open(t, redisstore.Config{Timeout: patient, URL: server.URL() + "/0"})
+	log := &testkit.LogBuffer{}
+	s, replica := open(t, redisstore.Config{Timeout: patient, URL: server.URL(), Logger: log.Logger()}), open(t, redisstore.Config{Timeout: patient, URL: server.URL() + "/0"})
 	other := open(t, redisstore.Config{Timeout: patient, URL: server.URL(), Service: "https://payments.example/"})
 	if h := s.Health(); h.State != redisstore.StateIdle || !h.Since.IsZero() || h.LastError != nil {
 		t.Errorf("%+v before the first call", h)
