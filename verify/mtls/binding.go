@@ -31,8 +31,8 @@ func (b *Binding) Scheme() string { return "" }
 func (b *Binding) Required() bool { return b.config.Required }
 
 // Prove implements [verify.Binding]: it compares the client's certificate with that of
-// the token. The cause of the error is an [Absence] if the request has none that can
-// be believed.
+// the token. The cause of the error is an [Absence] if the request has no certificate
+// to be trusted.
 func (b *Binding) Prove(_ context.Context, thumbprint string, r *verify.Request) error {
 	if r.Certificate == nil {
 		return &verify.Error{Reason: verify.ErrBound, Cause: ErrNone}
