@@ -289,9 +289,9 @@ func (f *finder) issuers() (list []*issuer) {
 // close drops all issuers. Calls of FindIssuer that are running have their
 // contexts canceled, and what they return is not used.
 func (f *finder) close() error {
-	f.end()
 	f.mu.Lock()
 	f.closed = true
+	f.end() // not before closed is set: a call that ends with it must find it so
 	var out []any
 	for len(f.held) > 0 {
 		out = append(out, f.drop(f.held[0])...)
