@@ -57,11 +57,11 @@ func (f checkFunc) Watch(*Token) (Still, error) {
 // refusedBy makes the error of a condition or a binding one of the verifier. Only a
 // Reason says something about the token.
 func refusedBy(part string, err error) error {
-	if e, ok := err.(*Error); ok {
+	e, ok := err.(*Error)
+	if ok && (e.Reason == ErrUnavailable || !errors.Is(err, ErrUnavailable)) {
 		return e
 	}
 	var r Reason
-	var e *Error
 	switch {
 	case errors.Is(err, ErrUnavailable):
 	case errors.As(err, &e):
