@@ -131,7 +131,7 @@ func (c *claims) contradicts(t *Token) error {
 //
 // cnf is what the token says itself of the keys that it is bound to; the answer may
 // name more of them.
-func (c *claims) readAnswer(is *issuer, a *Answer, cnf strictjson.Value) (t validity, bound confirmation, err error) {
+func (c *claims) readAnswer(iss *issuer, a *Answer, cnf strictjson.Value) (t validity, bound confirmation, err error) {
 	t = unbounded
 	if !a.Active {
 		return t, bound, refuse(ErrInactive, "")
@@ -142,7 +142,7 @@ func (c *claims) readAnswer(is *issuer, a *Answer, cnf strictjson.Value) (t vali
 	if c.otherKind != "" {
 		return t, bound, refuse(ErrType, c.otherKind)
 	}
-	bound, unbound := is.confirmed(cnf, c.cnf)
+	bound, unbound := iss.confirmed(cnf, c.cnf)
 	if c.tokenType != "" && (bound.scheme == "" || !isAnyOf(c.tokenType, bound.scheme)) && !isAnyOf(c.tokenType, "bearer", "access_token", "urn:ietf:params:oauth:token-type:access_token") {
 		return t, bound, refuse(ErrType, "token_type")
 	}
@@ -160,8 +160,8 @@ func (c *claims) readAnswer(is *issuer, a *Answer, cnf strictjson.Value) (t vali
 		if !ok {
 			return t, bound, ofAnswer(refuseClaim("iss", c.iss))
 		}
-		if !is.hasName(name) {
-			return t, bound, refuseIssuer(is.namesText, c.iss)
+		if !iss.hasName(name) {
+			return t, bound, refuseIssuer(iss.namesText, c.iss)
 		}
 	}
 	for _, d := range []struct {
@@ -179,14 +179,14 @@ func (c *claims) readAnswer(is *issuer, a *Answer, cnf strictjson.Value) (t vali
 		*d.to = f
 	}
 	if c.aud != "" {
-		if _, ok := accepts(is.audience, c.aud); !ok {
+		if _, ok := accepts(iss.audience, c.aud); !ok {
 			return t, bound, ofAnswer(refuseClaim("aud", c.aud))
 		}
 		if list, ok := c.aud.Texts(); ok && len(list) == 0 {
 			c.aud = "" // how ory/hydra says that there is none
 		}
 	}
-	anySubject := *is
+	anySubject := *iss
 	anySubject.allowNoSubject = true
 	return t, bound, ofAnswer(c.checkIdentity(&anySubject, false))
 }

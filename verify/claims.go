@@ -131,17 +131,17 @@ func member(object, name string) (found strictjson.Value) {
 
 // adopt puts the claims that the issuer uses for the subject and for the client
 // into the place of the usual ones. It may be called more than once.
-func (c *claims) adopt(is *issuer) {
-	if is.subjectClaim == "" && is.clientIDClaim == "" || c.adopted {
+func (c *claims) adopt(iss *issuer) {
+	if iss.subjectClaim == "" && iss.clientIDClaim == "" || c.adopted {
 		return
 	}
 	c.adopted = true
-	if is.subjectClaim != "" {
-		c.sub = member(c.payload, is.subjectClaim)
+	if iss.subjectClaim != "" {
+		c.sub = member(c.payload, iss.subjectClaim)
 	}
-	if is.clientIDClaim != "" {
+	if iss.clientIDClaim != "" {
 		c.clients = [...]strictjson.Value{c.clientID, c.azp, c.cid}
-		c.clientID, c.azp, c.cid = member(c.payload, is.clientIDClaim), "", ""
+		c.clientID, c.azp, c.cid = member(c.payload, iss.clientIDClaim), "", ""
 		if c.clientID.Kind() == strictjson.Null {
 			c.clientID = ""
 		}
@@ -150,10 +150,10 @@ func (c *claims) adopt(is *issuer) {
 
 // checkIdentity checks the claims that name the subject, the client and the scope:
 // their types, and that the required ones are there.
-func (c *claims) checkIdentity(is *issuer, profile bool) error {
+func (c *claims) checkIdentity(iss *issuer, profile bool) error {
 	if profile { // what RFC 9068 section 2.2 requires, whatever the issuer uses
 		switch {
-		case c.sub == "" && !is.allowNoSubject:
+		case c.sub == "" && !iss.allowNoSubject:
 			return refuseClaim("sub", c.sub)
 		case c.clientID == "":
 			return refuseClaim("client_id", c.clientID)
@@ -161,17 +161,17 @@ func (c *claims) checkIdentity(is *issuer, profile bool) error {
 			return refuseClaim("jti", c.jti)
 		}
 	}
-	c.adopt(is)
-	if c.sub.Is("") && is.allowNoSubject {
+	c.adopt(iss)
+	if c.sub.Is("") && iss.allowNoSubject {
 		c.sub = ""
 	}
-	if c.sub == "" && !is.allowNoSubject || c.sub != "" && (c.sub.Kind() != strictjson.String || c.sub.Is("")) {
-		return refuseClaim(cmp.Or(is.subjectClaim, "sub"), c.sub)
+	if c.sub == "" && !iss.allowNoSubject || c.sub != "" && (c.sub.Kind() != strictjson.String || c.sub.Is("")) {
+		return refuseClaim(cmp.Or(iss.subjectClaim, "sub"), c.sub)
 	}
 	if c.clientID != "" && c.clientID.Kind() != strictjson.String {
-		return refuseClaim(cmp.Or(is.clientIDClaim, "client_id"), c.clientID)
+		return refuseClaim(cmp.Or(iss.clientIDClaim, "client_id"), c.clientID)
 	}
-	if !isScopeClaim(c.scope, is.profile) {
+	if !isScopeClaim(c.scope, iss.profile) {
 		return refuseClaim("scope", c.scope)
 	}
 	if !isScopeClaim(c.scp, false) {
@@ -220,10 +220,10 @@ func scopeText(v strictjson.Value) string {
 // isForItsClient reports whether each accepted audience is the ID of the client
 // that the token was issued to, as it is for an ID token. It reports false for a
 // token that does not show its client.
-func (c *claims) isForItsClient(is *issuer) bool {
+func (c *claims) isForItsClient(iss *issuer) bool {
 	accepted, clients := 0, 0
 	consider := func(aud strictjson.Value) {
-		if !is.anyAudience && !slices.ContainsFunc(is.audience, aud.Is) {
+		if !iss.anyAudience && !slices.ContainsFunc(iss.audience, aud.Is) {
 			return
 		}
 		accepted++
@@ -344,26 +344,26 @@ func instant(f float64) time.Time {
 }
 
 // checkAudience finds out whether the token is meant for this service.
-func (c *claims) checkAudience(is *issuer, payload string) error {
+func (c *claims) checkAudience(iss *issuer, payload string) error {
 	if c.aud != "" {
-		accepted, ok := accepts(is.audience, c.aud)
+		accepted, ok := accepts(iss.audience, c.aud)
 		switch {
 		case !ok:
 			return refuseClaim("aud", c.aud)
-		case !accepted && !is.anyAudience:
-			return refuseAudience(is, "aud", c.aud)
+		case !accepted && !iss.anyAudience:
+			return refuseAudience(iss, "aud", c.aud)
 		}
 	}
 	switch {
-	case is.anyAudience:
+	case iss.anyAudience:
 		return nil
-	case is.audienceClaim != "":
-		stand := member(payload, is.audienceClaim)
-		if accepted, _ := accepts(is.audience, stand); !accepted && (stand != "" || !is.lateAudience) {
-			return refuseAudience(is, is.audienceClaim, stand)
+	case iss.audienceClaim != "":
+		stand := member(payload, iss.audienceClaim)
+		if accepted, _ := accepts(iss.audience, stand); !accepted && (stand != "" || !iss.lateAudience) {
+			return refuseAudience(iss, iss.audienceClaim, stand)
 		}
-	case c.aud == "" && !is.lateAudience:
-		return refuseAudience(is, "aud", c.aud)
+	case c.aud == "" && !iss.lateAudience:
+		return refuseAudience(iss, "aud", c.aud)
 	}
 	return nil
 }
@@ -414,10 +414,10 @@ func actor(v strictjson.Value, depth int) (*Actor, bool) {
 
 // token makes the token that the checked claims describe. It is called when the
 // signature has been checked: a forged token must not cost so much.
-func (c *claims) token(is *issuer, payload string) (Token, error) {
-	c.adopt(is)
+func (c *claims) token(iss *issuer, payload string) (Token, error) {
+	c.adopt(iss)
 	t := Token{
-		Issuer:    is.name,
+		Issuer:    iss.name,
 		Expiry:    date(c.exp),
 		NotBefore: date(c.nbf),
 		IssuedAt:  date(c.iat),
@@ -451,16 +451,16 @@ func (c *claims) token(is *issuer, payload string) (Token, error) {
 			return t, refuseClaim("act", c.act)
 		}
 	}
-	if is.isMachine != nil {
-		t.machine = is.isMachineToken(t)
+	if iss.isMachine != nil {
+		t.machine = iss.isMachineToken(t)
 	}
 	return t, nil
 }
 
 // isMachineToken calls Issuer.IsMachine with a copy of the token, so that other
 // issuers' tokens do not need an allocation for it.
-func (is *issuer) isMachineToken(t Token) machine {
-	if is.isMachine(t.clone()) {
+func (iss *issuer) isMachineToken(t Token) machine {
+	if iss.isMachine(t.clone()) {
 		return aMachine
 	}
 	return notAMachine

@@ -105,9 +105,9 @@ func New(c Config) (*Verifier, error) {
 	if err := v.bindAll(); err != nil {
 		return nil, err
 	}
-	for _, is := range v.list {
-		_, _ = keySetOf(is.keys) // starts it; it need not have keys yet
-		if in := is.introspection; in != nil && in.Always {
+	for _, iss := range v.list {
+		_, _ = keySetOf(iss.keys) // starts it; it need not have keys yet
+		if in := iss.introspection; in != nil && in.Always {
 			_ = ready(in.Introspector) // starts to find out
 		}
 	}
@@ -138,12 +138,12 @@ func (c Config) prepare() (*Verifier, error) {
 	if len(c.Issuers) == 0 && c.FindIssuer == nil {
 		bad.Add("Issuers", "is required")
 	}
-	for i, is := range c.Issuers {
-		v.addIssuer(fmt.Sprintf("Issuers[%d].", i), is, &bad)
+	for i, iss := range c.Issuers {
+		v.addIssuer(fmt.Sprintf("Issuers[%d].", i), iss, &bad)
 	}
 	v.issuersText = listed(slices.Collect(func(yield func(string) bool) {
-		for _, is := range v.list {
-			for _, name := range is.names {
+		for _, iss := range v.list {
+			for _, name := range iss.names {
 				if !yield(name) {
 					return
 				}
@@ -216,13 +216,13 @@ func (c Config) prepare() (*Verifier, error) {
 // chooseOpaque finds the one issuer that is asked about tokens that are not JWTs.
 // Where there is only a single issuer, it goes without saying.
 func (v *Verifier) chooseOpaque(alone bool, bad *faultList) {
-	for i, is := range v.list {
+	for i, iss := range v.list {
 		switch {
-		case is.introspection == nil || !alone && !is.introspection.TakesOpaque:
+		case iss.introspection == nil || !alone && !iss.introspection.TakesOpaque:
 		case v.opaque != nil:
 			bad.Add(fmt.Sprintf("Issuers[%d].Introspection.TakesOpaque", i), "is said of another issuer too: such tokens go to one place")
 		default:
-			v.opaque = &entry{grant: grant{issuer: is}, evidence: opaque}
+			v.opaque = &entry{grant: grant{issuer: iss}, evidence: opaque}
 		}
 	}
 }
@@ -236,8 +236,8 @@ func Algorithms() []string { return jose.AlgorithmNames() }
 // service's tenants.
 func (v *Verifier) Issuers() []string {
 	var names []string
-	for _, is := range v.list {
-		names = append(names, is.name)
+	for _, iss := range v.list {
+		names = append(names, iss.name)
 	}
 	return names
 }
@@ -252,7 +252,7 @@ func (v *Verifier) Now() time.Time { return v.now() }
 // tokens, so that a [Request] with Fresh has an answer for each. It cannot know
 // whether all issuers of Config.FindIssuer can.
 func (v *Verifier) Introspects() bool {
-	return !slices.ContainsFunc(v.list, func(is *issuer) bool { return is.introspection == nil })
+	return !slices.ContainsFunc(v.list, func(iss *issuer) bool { return iss.introspection == nil })
 }
 
 // Close closes the key sources and all other parts that can be closed, also for
@@ -260,8 +260,8 @@ func (v *Verifier) Introspects() bool {
 // unless their issuer is configured with static keys.
 func (v *Verifier) Close() error {
 	var errs []error
-	for _, is := range v.list {
-		errs = append(errs, closeAll(is.parts()))
+	for _, iss := range v.list {
+		errs = append(errs, closeAll(iss.parts()))
 	}
 	if v.finder != nil {
 		errs = append(errs, v.finder.close())

@@ -57,12 +57,12 @@ func refuseFound(expected string, iss strictjson.Value, cause error) error {
 
 // refuseAudience refuses a token that is not meant for this service by "aud", or
 // by the claim that stands in for it.
-func refuseAudience(is *issuer, claim string, v strictjson.Value) error {
+func refuseAudience(iss *issuer, claim string, v strictjson.Value) error {
 	e := &Error{Reason: ErrAudience, facts: func() (string, string) {
 		if claim != "aud" {
-			return claim + " " + is.audienceText, ""
+			return claim + " " + iss.audienceText, ""
 		}
-		return is.audienceText, received(v)
+		return iss.audienceText, received(v)
 	}}
 	if v == "" && claim == "aud" {
 		e.Reason = ErrClaim

@@ -57,14 +57,14 @@ func (v *Verifier) findIssuer(ctx context.Context, name string, c *claims) (*iss
 	if _, err := (&issuer{bindings: v.bindings}).confirmed(c.cnf); err != nil {
 		return nil, err
 	}
-	is, untrusted, err := v.finder.issuer(ctx, name)
+	iss, untrusted, err := v.finder.issuer(ctx, name)
 	switch {
 	case untrusted:
 		return nil, refuseFound(v.issuersText, c.iss, err)
 	case err != nil:
 		return nil, unavailable(err)
 	}
-	return is, nil
+	return iss, nil
 }
 
 // A finder has the issuers that Config.FindIssuer has returned, and a bounded
@@ -120,11 +120,11 @@ func (f *finder) nameDigest(name string) nameDigest {
 // that may take a call of FindIssuer, which all requests for the name share; each
 // waits within its own context. untrusted says that FindIssuer returned ErrIssuer;
 // with any other error it is not known whether the issuer is trusted.
-func (f *finder) issuer(ctx context.Context, name string) (is *issuer, untrusted bool, err error) {
-	c, is, known := f.lookUp(name)
+func (f *finder) issuer(ctx context.Context, name string) (iss *issuer, untrusted bool, err error) {
+	c, iss, known := f.lookUp(name)
 	switch {
-	case is != nil:
-		return is, false, nil
+	case iss != nil:
+		return iss, false, nil
 	case c == nil:
 		return nil, known.untrusted, known.err
 	}
@@ -259,18 +259,18 @@ func isUntrusted(err error) bool {
 // updates the one in use. If only is set, it does so only if that one is still in
 // use. since is the epoch before FindIssuer was called. A panic in a part of the
 // issuer becomes an error.
-func (f *finder) settle(name string, answer Issuer, only *found, since uint64) (is *issuer, err error) {
+func (f *finder) settle(name string, answer Issuer, only *found, since uint64) (iss *issuer, err error) {
 	if answer.Issuer == "" {
 		answer.Issuer = name
 	}
 	defer recovered("issuer that FindIssuer returned", &err)
-	is, out, err := f.takeIn(name, answer, only, since)
+	iss, out, err := f.takeIn(name, answer, only, since)
 	_ = closeAll(out)
 	if err != nil {
 		return nil, err
 	}
-	_, _ = keySetOf(is.keys) // starts it
-	return is, nil
+	_, _ = keySetOf(iss.keys) // starts it
+	return iss, nil
 }
 
 // takeIn does the work of settle. It returns the parts that are not needed any
@@ -284,43 +284,43 @@ func (f *finder) takeIn(name string, answer Issuer, only *found, since uint64) (
 			return nil, nil, errGone
 		}
 		var bad faultList
-		is := f.v.newIssuer("", answer, &bad)
-		if !is.hasName(name) {
+		iss := f.v.newIssuer("", answer, &bad)
+		if !iss.hasName(name) {
 			return nil, nil, errNotItsName
 		}
-		for i, n := range is.names {
+		for i, n := range iss.names {
 			if slices.ContainsFunc(others, func(o *issuer) bool { return o.hasName(n) }) {
-				bad.Add(is.nameField(i), "is another issuer's too")
+				bad.Add(iss.nameField(i), "is another issuer's too")
 			}
 		}
-		if in := is.introspection; in != nil && in.TakesOpaque {
+		if in := iss.introspection; in != nil && in.TakesOpaque {
 			bad.Add("Introspection.TakesOpaque", "is for configured issuers: an opaque token does not name its issuer")
 		}
 		if len(answer.Bindings) > 0 {
 			bad.Add("Bindings", "is for configured issuers: FindIssuer is not called for a token that is bound to a key unless Config.Bindings has a binding for it")
 		}
-		out := is.parts()
-		is.found = old
+		out := iss.parts()
+		iss.found = old
 		if old == nil {
-			is.found = &found{name: is.name, calledWith: name}
-			is.found.issuer.Store(is)
+			iss.found = &found{name: iss.name, calledWith: name}
+			iss.found.issuer.Store(iss)
 		} else {
 			out = append(out, before.parts()...)
-			is.keepParts(before)
+			iss.keepParts(before)
 		}
-		is.checkParts(before, others, &bad)
+		iss.checkParts(before, others, &bad)
 		var bound []any
 		if len(bad) == 0 {
-			bound = f.v.bind(is, before, &bad)
+			bound = f.v.bind(iss, before, &bad)
 		}
 		if len(bad) > 0 {
 			unbindAll(bound)
 			return nil, nil, fmt.Errorf("verify: FindIssuer returned an issuer that cannot be used: %w", bad.Err())
 		}
-		out = slices.DeleteFunc(out, is.has)
-		is, more, err := f.install(is, before, answer, since)
+		out = slices.DeleteFunc(out, iss.has)
+		iss, more, err := f.install(iss, before, answer, since)
 		if err == nil {
-			return is, append(out, more...), nil
+			return iss, append(out, more...), nil
 		}
 		unbindAll(bound)
 		if err != errGone {
@@ -353,10 +353,10 @@ func (f *finder) lookAround(name string) (old *found, before *issuer, others []*
 // install puts an issuer into use, if the one before it (nil: none) is still in
 // use. It returns the issuer that is in use then, and the parts of those that made
 // room for it.
-func (f *finder) install(is, before *issuer, answer Issuer, since uint64) (*issuer, []any, error) {
+func (f *finder) install(iss, before *issuer, answer Issuer, since uint64) (*issuer, []any, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch r := f.names[is.name]; {
+	switch r := f.names[iss.name]; {
 	case f.closed:
 		return nil, nil, errFinderClosed
 	case f.forgets != since:
@@ -365,7 +365,7 @@ func (f *finder) install(is, before *issuer, answer Issuer, since uint64) (*issu
 		return nil, nil, errGone
 	}
 	now := time.Now()
-	r := is.found
+	r := iss.found
 	var out []any
 	switch {
 	case before == nil:
@@ -375,18 +375,18 @@ func (f *finder) install(is, before *issuer, answer Issuer, since uint64) (*issu
 		if f.sweeper == nil {
 			f.sweeper = time.AfterFunc(sweepEach, f.sweep)
 		}
-	case is.hasPartsOf(before) && r.answer.sameAs(&answer):
-		is = before // so that its cached tokens stay good
+	case iss.hasPartsOf(before) && r.answer.sameAs(&answer):
+		iss = before // so that its cached tokens stay good
 	default:
 		f.forgetNames(before)
-		r.issuer.Store(is)
+		r.issuer.Store(iss)
 	}
-	for _, n := range is.names {
+	for _, n := range iss.names {
 		f.names[n] = r
 	}
 	r.answer = answer.clone()
 	r.confirmed = now
-	return is, out, nil
+	return iss, out, nil
 }
 
 // errForgotten says that an answer may be older than a call of ForgetIssuer.

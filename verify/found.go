@@ -62,12 +62,12 @@ func (f *finder) proved(r *found) {
 // failed records that a token of the issuer could not be verified. If none has
 // ever been, and there are no keys, the issuer is dropped: it may be made up, and
 // then its key source must not keep fetching.
-func (f *finder) failed(ctx context.Context, is *issuer, err error) {
-	r := is.found
+func (f *finder) failed(ctx context.Context, iss *issuer, err error) {
+	r := iss.found
 	if r.proven.Load() || ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
 		return
 	}
-	if _, keys := keySetOf(is.keys); keys == nil {
+	if _, keys := keySetOf(iss.keys); keys == nil {
 		return
 	}
 	f.mu.Lock()
@@ -85,14 +85,14 @@ func (f *finder) drop(r *found) []any {
 	if f.names[r.name] != r {
 		return nil // already dropped
 	}
-	is := r.issuer.Swap(nil)
-	f.forgetNames(is)
+	iss := r.issuer.Swap(nil)
+	f.forgetNames(iss)
 	f.held = slices.DeleteFunc(f.held, func(o *found) bool { return o == r })
-	return is.parts()
+	return iss.parts()
 }
 
-func (f *finder) forgetNames(is *issuer) {
-	for _, n := range is.names {
+func (f *finder) forgetNames(iss *issuer) {
+	for _, n := range iss.names {
 		delete(f.names, n)
 	}
 }

@@ -108,23 +108,23 @@ type issuer struct {
 
 // addIssuer takes in an issuer of the configuration.
 func (v *Verifier) addIssuer(field string, c Issuer, bad *faultList) {
-	is := v.newIssuer(field, c, bad)
-	for i, name := range is.names {
+	iss := v.newIssuer(field, c, bad)
+	for i, name := range iss.names {
 		if v.issuers[name] != nil {
-			bad.Add(is.nameField(i), "%q is listed twice", name)
+			bad.Add(iss.nameField(i), "%q is listed twice", name)
 		} else if name != "" {
-			v.issuers[name] = is
+			v.issuers[name] = iss
 		}
 	}
-	is.checkParts(nil, v.list, bad)
-	v.introspects = v.introspects || is.introspection != nil
-	v.list = append(v.list, is)
+	iss.checkParts(nil, v.list, bad)
+	v.introspects = v.introspects || iss.introspection != nil
+	v.list = append(v.list, iss)
 }
 
 // newIssuer prepares an issuer. It does not check whether other issuers have its
 // names, nor its key source and introspector.
 func (v *Verifier) newIssuer(prefix string, c Issuer, bad *faultList) *issuer {
-	is := &issuer{
+	iss := &issuer{
 		name:           c.Issuer,
 		names:          append([]string{c.Issuer}, c.Alternates...),
 		audience:       slices.Clone(c.Audience),
@@ -141,18 +141,18 @@ func (v *Verifier) newIssuer(prefix string, c Issuer, bad *faultList) *issuer {
 		keys:           c.Keys,
 		field:          prefix,
 	}
-	if is.subjectClaim == "sub" {
-		is.subjectClaim = ""
+	if iss.subjectClaim == "sub" {
+		iss.subjectClaim = ""
 	}
-	is.namesText = listed(is.names, maxExpected)
-	for i, name := range is.names {
+	iss.namesText = listed(iss.names, maxExpected)
+	for i, name := range iss.names {
 		switch {
 		case name == "":
-			bad.Add(is.nameField(i), "is required")
+			bad.Add(iss.nameField(i), "is required")
 		case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-			bad.Add(is.nameField(i), "%q has white space or control characters", name)
+			bad.Add(iss.nameField(i), "%q has white space or control characters", name)
 		case strings.ContainsAny(name, "{}"):
-			bad.Add(is.nameField(i), "%q is a template, and \"iss\" is compared byte for byte; use Config.FindIssuer for many issuers of one form", name)
+			bad.Add(iss.nameField(i), "%q is a template, and \"iss\" is compared byte for byte; use Config.FindIssuer for many issuers of one form", name)
 		}
 	}
 	switch {
@@ -169,68 +169,68 @@ func (v *Verifier) newIssuer(prefix string, c Issuer, bad *faultList) *issuer {
 	if c.AllowClientAudience && !c.AllowIDTokenClaims {
 		bad.Add(prefix+"AllowClientAudience", "means nothing without AllowIDTokenClaims")
 	}
-	is.bindings = newBindings(v.bindings, c.Bindings, prefix+"Bindings", bad)
-	is.conditions = newConditions(v.conditions, c.Conditions, prefix+"Conditions", bad)
-	is.own = partsOf(is.bindings[len(v.bindings):], is.conditions[len(v.conditions):])
+	iss.bindings = newBindings(v.bindings, c.Bindings, prefix+"Bindings", bad)
+	iss.conditions = newConditions(v.conditions, c.Conditions, prefix+"Conditions", bad)
+	iss.own = partsOf(iss.bindings[len(v.bindings):], iss.conditions[len(v.conditions):])
 	if c.Introspection != nil {
 		in := *c.Introspection
-		is.introspection = &in
+		iss.introspection = &in
 		if in.Always && !v.profile {
-			asked := *is
+			asked := *iss
 			asked.allowNoSubject, asked.lateAudience = true, true
-			is.whenAsked = &asked
+			iss.whenAsked = &asked
 		}
 	}
-	return is
+	return iss
 }
 
 // nameField returns the configuration's field of names[i].
-func (is *issuer) nameField(i int) string {
+func (iss *issuer) nameField(i int) string {
 	if i == 0 {
-		return is.field + "Issuer"
+		return iss.field + "Issuer"
 	}
-	return fmt.Sprintf("%sAlternates[%d]", is.field, i-1)
+	return fmt.Sprintf("%sAlternates[%d]", iss.field, i-1)
 }
 
 // checkParts checks the key source and the introspector, except those that the
 // issuer it replaces uses already. Neither may be used by another issuer.
-func (is *issuer) checkParts(before *issuer, others []*issuer, bad *faultList) {
-	if is.introspection != nil {
-		in := is.introspection.Introspector
+func (iss *issuer) checkParts(before *issuer, others []*issuer, bad *faultList) {
+	if iss.introspection != nil {
+		in := iss.introspection.Introspector
 		switch {
 		case before.has(in):
 		case isNil(in):
-			bad.Add(is.field+"Introspection.Introspector", "is required")
+			bad.Add(iss.field+"Introspection.Introspector", "is required")
 		case slices.ContainsFunc(others, func(o *issuer) bool {
-			return o.name != is.name && o.introspection != nil && identical(o.introspection.Introspector, in)
+			return o.name != iss.name && o.introspection != nil && identical(o.introspection.Introspector, in)
 		}):
-			bad.Add(is.field+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
+			bad.Add(iss.field+"Introspection.Introspector", "is another issuer's too: a token is shown to its own issuer only")
 		default:
-			bad.Join(is.field+"Introspection", check(in, is.name))
+			bad.Join(iss.field+"Introspection", check(in, iss.name))
 		}
-		if !isNil(in) && needsAudience(in) && len(is.audience) == 0 {
-			bad.Add(is.field+"Introspection.Signed", "needs an Audience, or a client ID in Auth: without either there is nothing that the aud of an answer could be")
+		if !isNil(in) && needsAudience(in) && len(iss.audience) == 0 {
+			bad.Add(iss.field+"Introspection.Signed", "needs an Audience, or a client ID in Auth: without either there is nothing that the aud of an answer could be")
 		}
 	}
 	switch {
-	case before.has(is.keys):
-	case isNil(is.keys):
-		bad.Add(is.field+"Keys", "is required")
-	case slices.ContainsFunc(others, func(o *issuer) bool { return o.name != is.name && identical(o.keys, is.keys) }):
-		bad.Add(is.field+"Keys", "is another issuer's too: keys belong to one issuer")
+	case before.has(iss.keys):
+	case isNil(iss.keys):
+		bad.Add(iss.field+"Keys", "is required")
+	case slices.ContainsFunc(others, func(o *issuer) bool { return o.name != iss.name && identical(o.keys, iss.keys) }):
+		bad.Add(iss.field+"Keys", "is another issuer's too: keys belong to one issuer")
 	default:
-		bad.Join(is.field+"Keys", check(is.keys, is.name))
+		bad.Join(iss.field+"Keys", check(iss.keys, iss.name))
 	}
 }
 
 // parts returns the key source, the introspector, if there is one, and the bindings
 // and conditions of this issuer alone.
-func (is *issuer) parts() []any {
-	list := []any{is.keys}
-	if is.introspection != nil {
-		list = append(list, is.introspection.Introspector)
+func (iss *issuer) parts() []any {
+	list := []any{iss.keys}
+	if iss.introspection != nil {
+		list = append(list, iss.introspection.Introspector)
 	}
-	return append(list, is.own...)
+	return append(list, iss.own...)
 }
 
 // shared returns the bindings and conditions of all issuers.
@@ -247,26 +247,26 @@ func partsOf(bindings []*binding, conditions []Condition) (list []any) {
 }
 
 // hasName reports whether a value of "iss" is the issuer's.
-func (is *issuer) hasName(name string) bool { return slices.Contains(is.names, name) }
+func (iss *issuer) hasName(name string) bool { return slices.Contains(iss.names, name) }
 
 // has reports whether a part is the issuer's.
-func (is *issuer) has(part any) bool {
-	return is != nil && slices.ContainsFunc(is.parts(), func(p any) bool { return identical(p, part) })
+func (iss *issuer) has(part any) bool {
+	return iss != nil && slices.ContainsFunc(iss.parts(), func(p any) bool { return identical(p, part) })
 }
 
 // gone reports whether the issuer was found and has been dropped or replaced.
-func (is *issuer) gone() bool { return is.found != nil && is.found.issuer.Load() != is }
+func (iss *issuer) gone() bool { return iss.found != nil && iss.found.issuer.Load() != iss }
 
 // inUse reports whether tokens that the issuer has verified still count, and
 // records that one has come.
-func (is *issuer) inUse() bool {
-	if is.found == nil {
+func (iss *issuer) inUse() bool {
+	if iss.found == nil {
 		return true
 	}
-	if !is.found.used.Load() { // requests share it, so it is not written each time
-		is.found.used.Store(true)
+	if !iss.found.used.Load() { // requests share it, so it is not written each time
+		iss.found.used.Store(true)
 	}
-	return !is.gone()
+	return !iss.gone()
 }
 
 // checkClaimName checks the name of a claim that a configuration gives a

@@ -116,15 +116,15 @@ func identical(a, b any) bool {
 
 // keepParts replaces the issuer's parts by those of the issuer before it where
 // these do the same.
-func (is *issuer) keepParts(before *issuer) {
-	if old, ok := before.keys.(interface{ Same(KeySource) bool }); ok && same(old.Same, is.keys) {
-		is.keys = before.keys
+func (iss *issuer) keepParts(before *issuer) {
+	if old, ok := before.keys.(interface{ Same(KeySource) bool }); ok && same(old.Same, iss.keys) {
+		iss.keys = before.keys
 	}
-	if is.introspection == nil || before.introspection == nil {
+	if iss.introspection == nil || before.introspection == nil {
 		return
 	}
-	if old, ok := before.introspection.Introspector.(interface{ Same(Introspector) bool }); ok && same(old.Same, is.introspection.Introspector) {
-		is.introspection.Introspector = before.introspection.Introspector
+	if old, ok := before.introspection.Introspector.(interface{ Same(Introspector) bool }); ok && same(old.Same, iss.introspection.Introspector) {
+		iss.introspection.Introspector = before.introspection.Introspector
 	}
 }
 
@@ -134,8 +134,8 @@ func same[P any](as func(P) bool, part P) (yes bool) {
 }
 
 // hasPartsOf reports whether two issuers have the same parts.
-func (is *issuer) hasPartsOf(o *issuer) bool {
-	return len(is.parts()) == len(o.parts()) && !slices.ContainsFunc(o.parts(), func(p any) bool { return !is.has(p) })
+func (iss *issuer) hasPartsOf(o *issuer) bool {
+	return len(iss.parts()) == len(o.parts()) && !slices.ContainsFunc(o.parts(), func(p any) bool { return !iss.has(p) })
 }
 
 // closeAll closes the parts that can be closed.
@@ -159,8 +159,8 @@ func closePart(c io.Closer) (err error) {
 func (v *Verifier) bindAll() error {
 	var bad faultList
 	var done []any
-	for _, is := range v.list {
-		done = append(done, v.bind(is, nil, &bad)...)
+	for _, iss := range v.list {
+		done = append(done, v.bind(iss, nil, &bad)...)
 	}
 	done = append(done, v.bindOthers(v.shared(), "", nil, &bad)...)
 	if len(bad) > 0 {
@@ -177,23 +177,23 @@ func unbindAll(parts []any) {
 
 // bind binds the parts of one issuer, except those that the issuer it replaces has
 // bound, and returns the ones that it has bound.
-func (v *Verifier) bind(is, before *issuer, bad *faultList) (done []any) {
-	if !before.has(is.keys) {
-		if err := is.keys.Bind(is.name); err != nil {
-			bad.Join(is.field+"Keys", err)
+func (v *Verifier) bind(iss, before *issuer, bad *faultList) (done []any) {
+	if !before.has(iss.keys) {
+		if err := iss.keys.Bind(iss.name); err != nil {
+			bad.Join(iss.field+"Keys", err)
 		} else {
-			done = append(done, is.keys)
+			done = append(done, iss.keys)
 		}
 	}
-	if is.introspection != nil && !before.has(is.introspection.Introspector) {
-		in := is.introspection.Introspector
-		if err := in.Bind(is.name, v); err != nil {
-			bad.Join(is.field+"Introspection", err)
+	if iss.introspection != nil && !before.has(iss.introspection.Introspector) {
+		in := iss.introspection.Introspector
+		if err := in.Bind(iss.name, v); err != nil {
+			bad.Join(iss.field+"Introspection", err)
 		} else {
 			done = append(done, in)
 		}
 	}
-	return append(done, v.bindOthers(is.own, is.field, before, bad)...)
+	return append(done, v.bindOthers(iss.own, iss.field, before, bad)...)
 }
 
 // bindOthers binds bindings and conditions that want it. field is the beginning of

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"strings"
 )
 
 // A Request is what a client presents: a token, and what may prove that the
@@ -50,7 +51,7 @@ type field struct{ name, value string }
 // request is served or refused; of two values for one name, in any case, the
 // later one counts. Copies of the Request that were made before do not have it.
 func (r *Request) SetAnswerField(name, value string) {
-	r.answer = slices.DeleteFunc(slices.Clone(r.answer), func(f field) bool { return f.name == name })
+	r.answer = slices.DeleteFunc(slices.Clone(r.answer), func(f field) bool { return strings.EqualFold(f.name, name) })
 	r.answer = append(r.answer, field{name, value})
 }
 

@@ -51,8 +51,8 @@ func TestAnswerFields(t *testing.T) {
 	var r verify.Request
 	r.SetAnswerField("DPoP-Nonce", "a")
 	r.SetAnswerField("Other", "x")
-	r.SetAnswerField("DPoP-Nonce", "b")
-	if got := maps.Collect(r.AnswerFields()); len(got) != 2 || got["DPoP-Nonce"] != "b" || got["Other"] != "x" {
+	r.SetAnswerField("dpop-nonce", "b")
+	if got := maps.Collect(r.AnswerFields()); len(got) != 2 || got["dpop-nonce"] != "b" || got["Other"] != "x" {
 		t.Errorf("fields %v", got)
 	}
 }
