@@ -222,7 +222,7 @@ func scopeText(v strictjson.Value) string {
 // token that does not show its client.
 func (c *claims) isForItsClient(iss *issuer) bool {
 	accepted, clients := 0, 0
-	consider := func(aud strictjson.Value) {
+	count := func(aud strictjson.Value) {
 		if !iss.anyAudience && !slices.ContainsFunc(iss.audience, aud.Is) {
 			return
 		}
@@ -235,9 +235,9 @@ func (c *claims) isForItsClient(iss *issuer) bool {
 			}
 		}
 	}
-	consider(c.aud)
+	count(c.aud)
 	for e := range c.aud.Elements() {
-		consider(e)
+		count(e)
 	}
 	return clients > 0 && clients == accepted
 }

@@ -21,7 +21,8 @@ import (
 // earlier one counts. For everything else that both have the answer counts,
 // scopes included: it is the newer of the two. "aud", "nbf", "iat" and "jti"
 // are the token's own; but a JWT that has no "aud" or no subject gets the
-// answer's, which with Always is enough.
+// answer's, which with Always is enough. What a token is bound to ("cnf") is what
+// either of them says; an answer cannot take a binding away.
 type Introspection struct {
 	// Introspector asks; package
 	// [github.com/bearerkit/bearerkit/verify/introspect] has one. Required.

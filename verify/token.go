@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A Token is a verified access token: what its issuer says about whom. With
+// A Token has the verified claims of an access token. With
 // several issuers a user is the pair of Issuer and Subject, never Subject
 // alone (RFC 7519 section 4.1.2).
 type Token struct {
