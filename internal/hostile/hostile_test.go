@@ -147,12 +147,14 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		names := map[string]bool{}
-		for _, c := range cases {
+		for i, c := range cases {
 			if names[c.Name] || c.Why == "" || (c.Expect.Status == 200) != (c.Expect.Reason == verify.Reason("")) {
 				t.Errorf("%+v", c)
 			}
 			names[c.Name] = true
-			_, _ = c.Token(w) // does not panic
+			if i < 3 { // signing takes longer than parsing
+				_, _ = c.Token(w) // does not panic
+			}
 		}
 	})
 }
