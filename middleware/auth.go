@@ -35,7 +35,8 @@ type Config struct {
 	// [AuthorizationHeader] alone.
 	Credentials []CredentialSource
 	// ClientCertificate finds the client's certificate, for tokens that are bound
-	// to one (RFC 8705 section 3). Default: none; such tokens are refused.
+	// to one (RFC 8705 section 3). It is called for those tokens only. Default:
+	// none; such tokens are refused.
 	ClientCertificate CertificateSource
 	// Authenticators admit callers with credentials of other kinds: API keys,
 	// sessions. They are asked in order, and only if a request has no token: a
@@ -79,16 +80,10 @@ type Auth struct {
 	config   Config
 	logger   *slog.Logger
 	metadata *metadata
-	accepted []string // schemes of the Authorization header
-	offered  []scheme // those of challenges, the strongest first
+	accepted []string        // schemes of the Authorization header
+	offered  []verify.Scheme // those of challenges, the strongest first
 	lines    throttle
 	lastGood moment // when a token was last good
-}
-
-// A scheme is an authentication scheme as a challenge offers it.
-type scheme struct {
-	name string
-	algs string // of its proofs (RFC 9449 section 7.1); empty: it has none
 }
 
 // Format prints the type and nothing more.
@@ -104,12 +99,11 @@ func New(v *verify.Verifier, c Config) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{verifier: v, config: c, logger: c.Logger, metadata: m}
-	for _, s := range v.Schemes() {
-		a.offered = append(a.offered, scheme{name: s.Name, algs: strings.Join(s.Algorithms, " ")})
+	a := &Auth{verifier: v, config: c, logger: c.Logger, metadata: m, offered: v.Schemes()}
+	for _, s := range a.offered {
 		a.accepted = append(a.accepted, s.Name)
 	}
-	if !slices.Contains(a.accepted, schemeBearer) {
+	if !a.accepts(schemeBearer) {
 		a.accepted = append(a.accepted, schemeBearer) // such tokens are refused, and not overlooked
 	}
 	a.config.Credentials = slices.Clone(c.Credentials)
@@ -121,6 +115,10 @@ func New(v *verify.Verifier, c Config) (*Auth, error) {
 		a.logger = slog.Default()
 	}
 	return a, nil
+}
+
+func (a *Auth) accepts(scheme string) bool {
+	return slices.ContainsFunc(a.accepted, func(s string) bool { return strings.EqualFold(s, scheme) })
 }
 
 // Validate reports every fault of the configuration, as [New] does.
@@ -144,6 +142,13 @@ func (c Config) prepare(v *verify.Verifier) (m *metadata, err error) {
 	for i, s := range sources {
 		if s.read == nil {
 			bad.Add(fmt.Sprintf("Credentials[%d]", i), "is empty")
+		}
+	}
+	if v != nil {
+		for _, s := range v.Schemes() {
+			if !isToken(s.Name) || !isQuotable(strings.Join(s.Algorithms, "")) {
+				bad.Add("Verifier", "has a binding whose scheme %q cannot be part of a challenge", s.Name)
+			}
 		}
 	}
 	if c.ClientCertificate != nil {

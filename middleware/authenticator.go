@@ -54,8 +54,7 @@ func (k Authenticator) check() error {
 // and anything else in printable ASCII.
 func isChallenge(s string) bool {
 	scheme, _, _ := strings.Cut(s, " ")
-	return scheme != "" && !strings.EqualFold(scheme, "Bearer") &&
-		!strings.ContainsFunc(scheme, func(c rune) bool { return c > '~' || !isTokenChar(byte(c)) }) &&
+	return isToken(scheme) && !strings.EqualFold(scheme, schemeBearer) &&
 		!strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }
 

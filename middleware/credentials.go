@@ -216,6 +216,11 @@ func only(values []string, place string) (has found, err error) {
 	return has, nil
 }
 
+// isToken reports whether s is a token of RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return c > '~' || !isTokenChar(byte(c)) })
+}
+
 // isTokenChar reports whether c may be part of a token of RFC 9110 section
 // 5.6.2, such as the name of a scheme or of a field.
 func isTokenChar(c byte) bool {

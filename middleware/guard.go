@@ -32,6 +32,9 @@ func newGuard(a *Auth, optional bool, requirements []Requirement) *Guard {
 	if g.wants.fresh && !a.verifier.Introspects() {
 		panic("middleware: NotRevoked needs introspection for every issuer (verify.Introspection)")
 	}
+	if g.wants.bound && !a.verifier.Binds() {
+		panic("middleware: Bound needs a binding (verify.Config.Bindings)")
+	}
 	return g
 }
 

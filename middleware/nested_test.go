@@ -185,13 +185,10 @@ func TestRecord(t *testing.T) {
 // guarded is what an adapter for net/http makes of a guard.
 func guarded(g *middleware.Guard, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		admitted, f := g.Decide(r)
-		if f != nil {
-			f.Write(w, r)
-			return
+		if admitted, ok := g.Serve(w, r, ""); ok {
+			defer middleware.Return(r, admitted)
+			next.ServeHTTP(w, admitted)
 		}
-		defer middleware.Return(r, admitted)
-		next.ServeHTTP(w, admitted)
 	})
 }
 

@@ -25,11 +25,12 @@ const (
 	ReasonOrganization           Reason = "organization"            // Organization
 	ReasonNotUser                Reason = "not_user"                // OnlyUsers
 	ReasonNotMachine             Reason = "not_machine"             // OnlyMachines
+	ReasonNotBound               Reason = "not_bound"               // Bound
 	ReasonMaxAge                 Reason = "max_age"                 // MaxAge
 	ReasonACR                    Reason = "acr"                     // ACR
 	ReasonRequirement            Reason = "requirement"             // Func or RequestFunc returned ErrDenied
 	ReasonRequirementUnavailable Reason = "requirement_unavailable" // Func or RequestFunc failed
-	ReasonCheckUnavailable       Reason = "check_unavailable"       // a function of verify.Check failed
+	ReasonCheckUnavailable       Reason = "check_unavailable"       // a verify.Condition or a verify.Binding failed
 	ReasonCanceled               Reason = "canceled"                // the client did not wait for the answer
 )
 
@@ -38,7 +39,7 @@ const (
 func Reasons() []Reason {
 	list := []Reason{ReasonNoCredentials, ReasonCredentials, ReasonCredentialsUnavailable, ReasonInvalidCredentials,
 		ReasonNoUser, ReasonUserDenied, ReasonUserUnavailable, ReasonScope, ReasonPermission, ReasonOrganization, ReasonNotUser,
-		ReasonNotMachine, ReasonMaxAge, ReasonACR, ReasonRequirement, ReasonRequirementUnavailable, ReasonCheckUnavailable, ReasonCanceled}
+		ReasonNotMachine, ReasonNotBound, ReasonMaxAge, ReasonACR, ReasonRequirement, ReasonRequirementUnavailable, ReasonCheckUnavailable, ReasonCanceled}
 	for _, r := range verify.Reasons() {
 		list = append(list, Reason(r))
 	}

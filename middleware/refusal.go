@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bearerkit/bearerkit/verify"
 )
 
 // A Refusal says how a request is refused. Its texts are made of fixed
@@ -139,10 +141,11 @@ func (g *Guard) refuse(f *failure, s *subject) *Refusal {
 // scheme is not known, or not offered, all of them have it. If the token is good
 // but not sufficient, there is only the challenge of its scheme.
 func (g *Guard) challenges(f *failure, attempted string) (list []string) {
-	is := func(s scheme) bool { return strings.EqualFold(s.name, attempted) }
-	known := slices.ContainsFunc(g.auth.offered, is)
+	is := func(s verify.Scheme) bool { return strings.EqualFold(s.Name, attempted) }
+	offered := g.offered()
+	known := slices.ContainsFunc(offered, is)
 	alone := f.code == codeScope || f.code == codeStepUp
-	for _, s := range g.auth.offered {
+	for _, s := range offered {
 		if !known || is(s) || !alone {
 			list = append(list, g.challenge(s, f, !known || is(s)))
 		}
@@ -157,12 +160,22 @@ func (g *Guard) challenges(f *failure, attempted string) (list []string) {
 	return list
 }
 
+// offered returns the schemes of the guard's challenges. If tokens must be bound
+// ([Bound]), Bearer is one of them only if tokens are bound to certificates too.
+func (g *Guard) offered() []verify.Scheme {
+	all := g.auth.offered
+	if last := len(all) - 1; g.wants.bound && last > 0 && all[last].Name == schemeBearer && g.auth.config.ClientCertificate == nil {
+		return all[:last]
+	}
+	return all
+}
+
 // challenge makes the challenge of a scheme (RFC 6750 section 3, RFC 9449 section
 // 7.1). It asks for everything that the guard's requirements want of a token, so
 // that the client's next one meets all of them. Every value in it is quotable.
-func (g *Guard) challenge(s scheme, f *failure, withError bool) string {
+func (g *Guard) challenge(s verify.Scheme, f *failure, withError bool) string {
 	var b strings.Builder
-	b.WriteString(s.name)
+	b.WriteString(s.Name)
 	sep := " "
 	add := func(name, value string) {
 		if value != "" {
@@ -186,7 +199,7 @@ func (g *Guard) challenge(s scheme, f *failure, withError bool) string {
 			add("max_age", strconv.Itoa(int(g.wants.maxAge/time.Second)))
 		}
 	}
-	add("algs", s.algs)
+	add("algs", strings.Join(s.Algorithms, " "))
 	if g.auth.metadata != nil {
 		add("resource_metadata", g.auth.metadata.url)
 	}

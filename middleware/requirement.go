@@ -30,6 +30,7 @@ type wants struct {
 	maxAge time.Duration // 0: none
 	acr    []string
 	fresh  bool
+	bound  bool
 }
 
 type requirement struct {
@@ -51,6 +52,7 @@ var (
 	wrongOrganization = forbidden("the token is for another organization", ReasonOrganization)
 	notUser           = forbidden("only users are admitted", ReasonNotUser)
 	notMachine        = forbidden("only machine clients are admitted", ReasonNotMachine)
+	notBound          = badToken("the token is not bound to a key", ReasonNotBound)
 	tooOld            = newFailure(codeStepUp, "a more recent authentication is required", ReasonMaxAge)
 	tooWeak           = newFailure(codeStepUp, "a stronger authentication is required", ReasonACR)
 )
@@ -144,6 +146,23 @@ func OnlyUsers() Requirement {
 // [verify.Token.IsMachine]. Unmet: 403.
 func OnlyMachines() Requirement {
 	return onToken(notMachine, (*verify.Token).IsMachine)
+}
+
+// Bound requires a token that is bound to a key, such as by DPoP (RFC 9449) or to a
+// client certificate (RFC 8705): the client has proved that it has the key, as for
+// every bound token. Unmet: 401 invalid_token, with challenges for the schemes of
+// such tokens. [Auth.Require] and [Auth.Optional] panic if the verifier has no
+// [verify.Binding].
+func Bound() Requirement {
+	return requirement{
+		test: func(s *subject) *failure {
+			if s.id.token.Bound() {
+				return nil
+			}
+			return notBound
+		},
+		demands: func(w *wants) { w.bound = true },
+	}
 }
 
 // MaxAge requires that the user has authenticated at most d ago, by the
@@ -261,12 +280,15 @@ func Any(any ...Requirement) Requirement {
 			return first
 		},
 		demands: func(w *wants) {
+			before, all := w.bound, true
 			any[0].demand(w)
-			for _, q := range any[1:] {
-				var o wants
-				q.demand(&o)
-				w.fresh = w.fresh || o.fresh // it is met because the guard asks
+			for _, q := range any {
+				var one wants
+				q.demand(&one)
+				w.fresh = w.fresh || one.fresh // it is met because the guard asks
+				all = all && one.bound
 			}
+			w.bound = before || all
 		},
 	}
 }

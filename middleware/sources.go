@@ -137,7 +137,7 @@ func NewCredentialSource(name string, read func(*http.Request) (token string, er
 // checkFieldName panics if a name is not a token of RFC 9110 section 5.6.2, as the
 // names of fields, cookies and subprotocols are: no request could have it.
 func checkFieldName(maker, name string) {
-	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c > '~' || !isTokenChar(byte(c)) }) {
+	if !isToken(name) {
 		panic("middleware: " + maker + " of " + strconv.Quote(name) + ", which is not a token of RFC 9110 section 5.6.2")
 	}
 }

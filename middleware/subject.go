@@ -62,13 +62,13 @@ func (s *subject) present(scheme string) {
 // good, even if it returns a failure.
 func (s *subject) identify(ctx context.Context, fresh bool) *failure {
 	a, p := s.auth, s.request
-	if id, _ := ctx.Value(identityOf{a}).(*identity); id != nil && id.by == s.by && presentsSame(id.request, p) &&
+	if id, _ := ctx.Value(identityOf{a}).(*identity); id != nil && id.by == s.by && id.presentedIn(p) &&
 		(id.request.Fresh || !fresh && !p.Fresh) && !a.expired(id.token) {
 		s.id, s.request = id.on(ctx), id.request
 		return nil
 	}
 	fresh = fresh || p.Fresh
-	if earlier := latest(ctx); earlier != nil && earlier.request != nil && earlier.by == nil && s.by == nil && presentsSame(earlier.request, p) {
+	if earlier := latest(ctx); earlier != nil && earlier.request != nil && earlier.by == nil && s.by == nil && earlier.presentedIn(p) {
 		*p = *earlier.request // it remembers what was proved
 	}
 	p.Fresh = fresh
@@ -76,7 +76,7 @@ func (s *subject) identify(ctx context.Context, fresh bool) *failure {
 	if f != nil {
 		return f
 	}
-	if s.by == nil && len(p.Proofs) > 0 && strings.EqualFold(s.scheme, schemeBearer) && slices.Contains(a.accepted, schemeDPoP) {
+	if s.by == nil && len(p.Proofs) > 0 && strings.EqualFold(s.scheme, schemeBearer) && a.accepts(schemeDPoP) {
 		return malformedRequest("a DPoP proof beside a Bearer token")
 	}
 	s.id = &identity{Context: ctx, auth: a, by: s.by, request: p, token: t, counted: true}
@@ -108,22 +108,24 @@ func (a *Auth) expired(t *verify.Token) bool {
 	return !t.Expiry.IsZero() && !a.verifier.Now().Before(t.Expiry.Add(a.verifier.Leeway()))
 }
 
-// presentsSame reports whether two requests present the same token with the same
-// scheme, proofs and certificate. With proofs, the request must be the same too: a
-// handler that sends it on to another route has no proof for that.
-func presentsSame(a, b *verify.Request) bool {
+// presentedIn reports whether a request presents the credentials of the identity in
+// the same way: with the same scheme and proofs, and, if the token is bound to a
+// key, for the same use and with the same certificate. A handler that sends a request
+// on to another route has no proof for that.
+func (c *identity) presentedIn(p *verify.Request) bool {
+	was := c.request
 	switch {
-	case a.Token != b.Token || !strings.EqualFold(schemeOf(a), schemeOf(b)) || !slices.Equal(a.Proofs, b.Proofs):
+	case was.Token != p.Token || !strings.EqualFold(schemeOf(was), schemeOf(p)) || !slices.Equal(was.Proofs, p.Proofs):
 		return false
-	case len(a.Proofs) > 0 && (a.Method != b.Method || a.Host != b.Host || a.Target != b.Target):
-		return false
-	case a.Certificate == nil && b.Certificate == nil:
+	case !c.token.Bound():
 		return true
-	case a.Certificate == nil || b.Certificate == nil:
+	case was.Method != p.Method || was.Host != p.Host || was.Target != p.Target:
 		return false
+	case was.Certificate == nil || p.Certificate == nil:
+		return was.Certificate == nil && p.Certificate == nil
 	}
-	one, err := a.Certificate()
-	other, otherErr := b.Certificate()
+	one, err := was.Certificate()
+	other, otherErr := p.Certificate()
 	return one == other && (err == nil) == (otherErr == nil)
 }
 
@@ -150,7 +152,7 @@ func (s *subject) anonymous(ctx context.Context, earlier *identity) context.Cont
 		id.token, id.user = earlier.token, earlier.user
 	case s.incoming != nil:
 		again := subject{auth: earlier.auth, incoming: s.incoming}
-		if again.read() == nil && again.by == earlier.by && again.request != nil && presentsSame(again.request, earlier.request) {
+		if again.read() == nil && again.by == earlier.by && again.request != nil && earlier.presentedIn(again.request) {
 			return ctx
 		}
 	}
@@ -222,7 +224,7 @@ func refusedToken(err error) *failure {
 	}
 	f := badToken(e.Description(), Reason(e.Reason))
 	switch {
-	case e.Reason == verify.ErrUnavailable && e.Part == "check":
+	case e.Reason == verify.ErrUnavailable && (e.Part == "check" || e.Part == "condition" || e.Part == "binding"):
 		f = unavailable(e.Description(), ReasonCheckUnavailable)
 	case e.Reason == verify.ErrUnavailable:
 		f = unavailable(e.Description(), Reason(e.Reason))

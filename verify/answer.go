@@ -30,6 +30,7 @@ func (e *entry) weigh(a *Answer) *grant {
 		return g
 	}
 	g.token.Introspected, g.token.Stale, g.token.memo = a.At, a.Stale, &g.memo
+	g.token.bound = g.bound.keys
 	g.err = g.watch()
 	return g
 }

@@ -30,7 +30,8 @@ type Binding interface {
 	Scheme() string
 	// Prove returns nil if the client that made a request has proved to have the key
 	// that the member's value names. It is called at each use of a token. Errors
-	// count as those of a [Still] do.
+	// count as those of a [Still] do: ErrBound for another key, ErrProof and ErrNonce
+	// for what RFC 9449 calls invalid_dpop_proof and use_dpop_nonce.
 	Prove(ctx context.Context, value string, r *Request) error
 }
 

@@ -255,6 +255,11 @@ func (v *Verifier) Introspects() bool {
 	return !slices.ContainsFunc(v.list, func(iss *issuer) bool { return iss.introspection == nil })
 }
 
+// Binds reports whether there is a [Binding], so that tokens can be bound to a key.
+func (v *Verifier) Binds() bool {
+	return len(v.bindings) > 0 || slices.ContainsFunc(v.list, func(iss *issuer) bool { return len(iss.bindings) > 0 })
+}
+
 // Close closes the key sources and all other parts that can be closed, also for
 // other verifiers that share them. Tokens that come later get ErrUnavailable,
 // unless their issuer is configured with static keys.

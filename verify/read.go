@@ -60,6 +60,7 @@ func (v *Verifier) read(ctx context.Context, token string) (e *entry, iss *issue
 	if e.token, err = p.claims.token(iss, p.Payload); err != nil {
 		return nil, iss, d, err
 	}
+	e.token.bound = bound.keys
 	if iss.introspection == nil || !iss.introspection.Always { // else the conditions watch the token that an answer completes
 		if err = e.watch(); err != nil {
 			return nil, nil, d, err

@@ -47,6 +47,7 @@ type Token struct {
 	claims      string
 	machine     machine
 	memo        *memo // of decoded claims; nil: there is none
+	bound       []boundKey
 }
 
 // machine is what [Issuer.IsMachine] has said of a token.
@@ -84,6 +85,21 @@ type Actor struct {
 	Subject string // "sub"
 	Issuer  string // "iss"; empty if it is the token's
 	Actor   *Actor // who acts for this one
+}
+
+// Bound reports whether the token is bound to a key that the client has proved to
+// have, by a [Binding]: a stolen token is of no use without the key.
+func (t *Token) Bound() bool { return len(t.bound) > 0 }
+
+// Confirmation returns the value of a member of "cnf" (RFC 7800) that the client has
+// proved, such as the thumbprint of its key for "jkt"; empty if there is none.
+func (t *Token) Confirmation(member string) string {
+	for _, k := range t.bound {
+		if k.by.member == member {
+			return k.value
+		}
+	}
+	return ""
 }
 
 // Scopes iterates over the token's scopes.
