@@ -17,7 +17,7 @@ func (believer) Prove(context.Context, string, *verify.Request) error { return n
 
 // A token says to which keys it is bound that the client has proved, from wherever
 // that became known.
-func TestConfirmation(t *testing.T) {
+func TestTokenConfirmation(t *testing.T) {
 	both := func(c *verify.Config) {
 		c.Bindings = []verify.Binding{believer{"jkt"}}
 		c.Issuers[0].Bindings = []verify.Binding{believer{"x5t#S256"}}
