@@ -12,8 +12,8 @@ import (
 	"github.com/bearerkit/bearerkit/verify/verifytest"
 )
 
-// A function says no with ErrDenied. What it could not find out it returns as it
-// is: that is 503, and a line in the log.
+// A function refuses with ErrDenied. It returns any other error as it is: the answer
+// is then 503, with a line in the log.
 func ExampleFunc() {
 	issuer := verifytest.NewServer()
 	defer issuer.Close()

@@ -16,7 +16,7 @@ import (
 )
 
 // The whole way: an issuer, a verifier, the application's user, a route that
-// wants a scope.
+// requires a scope.
 func Example() {
 	issuer := verifytest.NewServer() // in production: your authorization server
 	defer issuer.Close()

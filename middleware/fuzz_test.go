@@ -286,10 +286,10 @@ func fixedText() string {
 		}
 		descriptions[string(r)] = list
 	}
-	const introspected = " (Introspection; of one issuer with Opaque, if there are several)"
+	const introspected = " (Issuer.Introspection; if there are several issuers, with TakesOpaque at one)"
 	for says, cause := range map[string]string{
-		"the token is not a JWT (opaque)":                      "verify: only introspection can tell what a token that is not a JWT says" + introspected,
-		"the token is encrypted and cannot be read here (JWE)": "verify: only introspection can tell what an encrypted token says" + introspected,
+		"the token is not a JWT (opaque)":                      "verify: a token that is not a JWT has to be introspected" + introspected,
+		"the token is encrypted and cannot be read here (JWE)": "verify: an encrypted token has to be introspected" + introspected,
 	} {
 		malformed := string(verify.ErrMalformed)
 		descriptions[malformed] = append(descriptions[malformed], says, says+": "+cause)

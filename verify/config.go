@@ -116,7 +116,7 @@ func New(c Config) (*Verifier, error) {
 
 // Validate reports every fault of the configuration, as [New] does, and changes
 // nothing: no key source or introspector is bound or started. It is for programs
-// that check settings of their own beside these and report all faults together.
+// that check other settings too, and report all faults together.
 func (c Config) Validate() error {
 	_, err := c.prepare()
 	return err
@@ -213,8 +213,8 @@ func (c Config) prepare() (*Verifier, error) {
 	return v, nil
 }
 
-// chooseOpaque finds the one issuer that is asked about tokens that are not JWTs.
-// Where there is only a single issuer, it goes without saying.
+// chooseOpaque finds the one issuer that is asked about tokens that are not JWTs. A
+// single issuer does not need TakesOpaque for that.
 func (v *Verifier) chooseOpaque(alone bool, bad *faultList) {
 	for i, iss := range v.list {
 		switch {

@@ -761,7 +761,7 @@ func TestWithoutKeysTheAnswerCountsAlone(t *testing.T) {
 	}
 }
 
-func TestGraceIsSaid(t *testing.T) {
+func TestStale(t *testing.T) {
 	a := &asker{claims: answer(), grace: true}
 	v, _ := asking(t, a, func(c *verify.Config) { c.Issuers[0].Introspection.Always = true })
 	for _, token := range []string{es256.good(), opaqueToken} {

@@ -106,8 +106,8 @@ func readHeader(segment string) (alg, enc, ok bool) {
 }
 
 var (
-	errEncrypted = errors.New("verify: only introspection can tell what an encrypted token says (Introspection; of one issuer with TakesOpaque, if there are several)")
-	errOpaque    = errors.New("verify: only introspection can tell what a token that is not a JWT says (Introspection; of one issuer with TakesOpaque, if there are several)")
+	errEncrypted = errors.New("verify: an encrypted token has to be introspected (Issuer.Introspection; if there are several issuers, with TakesOpaque at one)")
+	errOpaque    = errors.New("verify: a token that is not a JWT has to be introspected (Issuer.Introspection; if there are several issuers, with TakesOpaque at one)")
 )
 
 // malformed says what is wrong with a token that does not have the form of a JWS

@@ -89,7 +89,7 @@ func check(part any, issuer string) error {
 	return nil
 }
 
-// needsAudience reports whether an introspector is of no use to an issuer without
+// needsAudience reports whether an introspector can work only for an issuer that has
 // an audience.
 func needsAudience(in Introspector) bool {
 	n, ok := in.(interface{ NeedsAudience() bool })

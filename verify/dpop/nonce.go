@@ -72,7 +72,7 @@ func NewNonces(service string, secrets [][]byte) (*Nonces, error) {
 	return n, nil
 }
 
-// A Nonce is what is known of a nonce that is good.
+// A Nonce describes a valid nonce.
 type Nonce struct {
 	// Made is when the minute of the nonce began: it is at most that old.
 	Made time.Time
@@ -88,7 +88,7 @@ type Nonce struct {
 // RFC 9449 section 8.1 allows.
 func (n *Nonces) Current(now time.Time) string { return n.at(now).current }
 
-// Check reports whether a nonce is good at a time, and what is known of it.
+// Check reports whether a nonce is valid at a time, and describes it if so.
 func (n *Nonces) Check(nonce string, now time.Time) (Nonce, bool) {
 	var raw [nonceSize]byte
 	if len(nonce) != nonceEncoding.EncodedLen(nonceSize) {
