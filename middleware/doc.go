@@ -16,7 +16,7 @@
 // context: [UserFrom] and [TokenFrom] return them. Or it refuses, with the
 // challenges of RFC 6750 section 3, RFC 9470 (step-up authentication), RFC 9728
 // (protected resource metadata) and RFC 9449 (DPoP). The caller's fault is 4xx, a
-// failure on this side is 503, and never the other way round: a 401 logs users out.
+// failure of the service is 503, and never the other way round: a 401 logs users out.
 //
 // The adapters for net/http, chi, gin and echo, below
 // github.com/bearerkit/bearerkit/adapters, are a few lines around [Guard.Serve], so
