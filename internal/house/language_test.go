@@ -9,18 +9,21 @@ import (
 	"testing"
 )
 
-// phrases are what plain English says otherwise, with that.
-var phrases = []struct {
+// A phrase is what plain English says otherwise.
+type phrase struct {
 	pattern *regexp.Regexp
 	better  string
-}{
-	{regexp.MustCompile(`(?i)\b(?:is|are|was|were) no [a-z]`), `"is not a"`},
-	{regexp.MustCompile(`(?i)\bwho(?:so)?ever\b`), `"anyone who", or the caller, the client, the request`},
-	{regexp.MustCompile(`(?i)\b(?:is|are|was|were|falls?) ill\b`), `"fails" or "is down"`},
-	{regexp.MustCompile(`(?i)\bnone that\b`), `"not one that"`},
-	{regexp.MustCompile(`(?i)\bours\b`), `"the kit", "the service", "valid", "accepted"`},
-	{regexp.MustCompile(`(?i)\bat hand\b`), `"cached", "current"`},
-	{regexp.MustCompile(`(?i)\bwants? to be\b`), `"must be", "may be"`},
+	part    string // that every match has; it is found faster than the pattern
+}
+
+var phrases = []phrase{
+	{regexp.MustCompile(`(?i)\b(?:is|are|was|were) no [a-z]`), `"is not a"`, " no "},
+	{regexp.MustCompile(`(?i)\bwho(?:so)?ever\b`), `"anyone who", or the caller, the client, the request`, "ever"},
+	{regexp.MustCompile(`(?i)\b(?:is|are|was|were|falls?) ill\b`), `"fails" or "is down"`, " ill"},
+	{regexp.MustCompile(`(?i)\bnone that\b`), `"not one that"`, "none that"},
+	{regexp.MustCompile(`(?i)\bours\b`), `"the kit", "the service", "valid", "accepted"`, "ours"},
+	{regexp.MustCompile(`(?i)\bat hand\b`), `"cached", "current"`, "at hand"},
+	{regexp.MustCompile(`(?i)\bwants? to be\b`), `"must be", "may be"`, " to be"},
 }
 
 // usual has phrases that are plain English though a pattern finds them.
@@ -53,10 +56,14 @@ func TestLanguage(t *testing.T) {
 		for i, line := range strings.Split(string(text), "\n") {
 			// A phrase can begin at the end of the line before.
 			line = before + " " + strings.TrimPrefix(strings.TrimSpace(line), "// ")
-			line = usual.ReplaceAllString(line, "")
+			lower := strings.ToLower(line)
+			candidates := slices.DeleteFunc(slices.Clone(phrases), func(p phrase) bool { return !strings.Contains(lower, p.part) })
+			if len(candidates) > 0 {
+				line = usual.ReplaceAllString(line, "")
+			}
 			words := strings.Fields(line)
 			before = strings.Join(words[max(0, len(words)-3):], " ")
-			for _, p := range phrases {
+			for _, p := range candidates {
 				if found := p.pattern.FindString(line); found != "" {
 					t.Errorf("%s:%d: %q: better is %s: %s", file, i+1, found, p.better, strings.TrimSpace(line))
 				}
