@@ -13,6 +13,8 @@ import (
 	"github.com/bearerkit/bearerkit/internal/claimsjson"
 )
 
+//lint:file-ignore U1000 the types have unexported fields because of what they are, and nothing uses those
+
 type (
 	list struct {
 		Value int

@@ -356,7 +356,6 @@ func testBreaker(t *testing.T, s *introspect.Source, about func(string) *verify.
 		t.Fatalf("open: %v", healthOf(s).Open)
 	}
 	calls := func() uint64 { c := healthOf(s).Counters; return c.Calls + c.Checks }
-	before := calls()
 	if !opens {
 		for i := range 15 {
 			fail(t, s, about(fmt.Sprint("another ", i)))
@@ -367,7 +366,7 @@ func testBreaker(t *testing.T, s *introspect.Source, about func(string) *verify.
 		return
 	}
 	fail(t, s, about("probe")) // breakFor is over
-	before = calls()
+	before := calls()
 	for i := range 1000 {
 		start := time.Now()
 		if err := fail(t, s, about(fmt.Sprint("another ", i))); time.Since(start) != 0 {

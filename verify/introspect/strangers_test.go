@@ -225,7 +225,7 @@ func TestOverlappingAnswers(t *testing.T) {
 func TestFunctionsThatPanic(t *testing.T) {
 	panics := func() { panic("secret-of-the-application") }
 	for name, do := range map[string]func(){
-		"panic": panics, "runtime error": func() { var m map[string]int; m["x"] = 1 }, "nil pointer": func() { var r *http.Request; _ = r.URL }, "Goexit": runtime.Goexit,
+		"panic": panics, "runtime error": func() { var none []string; _ = none[len(none)] }, "nil pointer": func() { var r *http.Request; _ = r.URL }, "Goexit": runtime.Goexit,
 	} {
 		for where, edit := range map[string]func(c *introspect.Config, do func()){
 			"credentials": func(c *introspect.Config, do func()) {

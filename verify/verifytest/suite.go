@@ -142,7 +142,7 @@ var keySourceRules = []rule[verify.KeySource]{
 			return err
 		}
 		if check(k, otherIssuer) == nil {
-			return errors.New("Check finds no fault in a second issuer")
+			return errors.New("no fault found by Check in a second issuer")
 		}
 		return check(k, s.Issuer())
 	}},

@@ -51,7 +51,7 @@ var introspectorRules = []rule[verify.Introspector]{
 			return err
 		}
 		if check(in, s.Issuer()) == nil {
-			return errors.New("Check finds no fault in a second Bind")
+			return errors.New("no fault found by Check in a second Bind")
 		}
 		return nil
 	}},
@@ -178,7 +178,7 @@ var introspectorRules = []rule[verify.Introspector]{
 		}
 		return returns(promptly, func() error {
 			if _, err := in.Introspect(context.Background(), query(s.OpaqueToken(nil))); err == nil {
-				return errors.New("Introspect has no error")
+				return errors.New("no error from Introspect")
 			}
 			return nil
 		})
